@@ -1,0 +1,78 @@
+// Activations on their own, and the way back through an activation and a dropout inside C and F.
+//
+//   forward:  dst = act(src)
+//   backward: d_src = d_dst * act'(dst), from the output alone: every activation here allows it
+//   dropout:  dst = keep ? src / (1 - p) : 0, in place; keep where word(element) >= THRESHOLD = round(p * 2^32)
+//
+// `element` counts [batch, height, width, channels] without gaps, so the mask does not depend on the layout. The mask is
+// drawn again in the backward pass (prelude.cl), never stored; the host draws the same bits.
+//
+// Defines: ACT; C, W, H; DROPOUT where there is one, with THRESHOLD, SCALE = 1 / (1 - p) and LAYER, the generator's
+// object; MASK_GIVEN where the mask is an argument (a byte an element, 1 keeps) and not drawn.
+// One work-item a value: dimension 0 runs along a row's W * C numbers.
+
+#define PURPOSE_DROPOUT 2u
+
+#ifdef MASK_GIVEN
+#define DRAW_ARGUMENTS , __global const uchar *mask
+#define KEEP(element) (mask[element] != 0)
+#else
+#define DRAW_ARGUMENTS , const uint step, const uint seed_low, const uint seed_high
+#define KEEP(element) (philox_word((uint)(element), PURPOSE_DROPOUT, LAYER, step, seed_low, seed_high) >= THRESHOLD)
+#endif
+
+#define PLACE_IN(T) (T##_O + n * T##_N + y * T##_H + i / C * T##_W + i % C)
+
+#ifdef FORWARD
+__kernel void activation_forward(__global const REAL *src, __global REAL *dst)
+{
+    const int i = get_global_id(0), y = get_global_id(1), n = get_global_id(2);
+    dst[PLACE_IN(DST)] = ACTIVATE(REAL, src[PLACE_IN(SRC)]);
+}
+#endif
+
+#ifdef BACKWARD
+// d_src may not be d_dst's buffer: a layer of its own has a gradient of its own.
+__kernel void activation_backward(__global const REAL *dst, __global const REAL *d_dst, __global REAL *d_src)
+{
+    const int i = get_global_id(0), y = get_global_id(1), n = get_global_id(2);
+    const REAL value = dst[PLACE_IN(DST)];
+    d_src[PLACE_IN(D_SRC)] = d_dst[PLACE_IN(D_DST)] * ACTIVATE_BACKWARD(value);
+}
+#endif
+
+#ifdef DROPOUT_FORWARD
+__kernel void dropout_forward(__global REAL *dst DRAW_ARGUMENTS)
+{
+    const int i = get_global_id(0), y = get_global_id(1), n = get_global_id(2);
+    const REAL value = dst[PLACE_IN(DST)];
+    dst[PLACE_IN(DST)] = KEEP((n * H + y) * (W * C) + i) ? value * SCALE : (REAL)0;
+}
+#endif
+
+#ifdef OUTPUT_BACKWARD
+// Back through a layer's own dropout and activation, in place on its d_dst. Without ACT no dst is read.
+__kernel void output_backward(
+#if ACT != 0
+    __global const REAL *dst,
+#endif
+    __global REAL *d_dst
+#ifdef DROPOUT
+    DRAW_ARGUMENTS
+#endif
+)
+{
+    const int i = get_global_id(0), y = get_global_id(1), n = get_global_id(2);
+    REAL factor = 1;
+#ifdef DROPOUT
+    factor = KEEP((n * H + y) * (W * C) + i) ? SCALE : (REAL)0;
+#else
+#define SCALE ((REAL)1)
+#endif
+#if ACT != 0
+    const REAL value = dst[PLACE_IN(DST)] / SCALE; // what the activation gave, where it was kept
+    factor *= ACTIVATE_BACKWARD(value);
+#endif
+    d_dst[PLACE_IN(D_DST)] *= factor;
+}
+#endif

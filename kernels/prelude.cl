@@ -1,0 +1,58 @@
+// Stands before every kernel file. Defines from outside: REAL (float or double), PRECISION_F64 for double.
+//
+// A tensor is [batch, height, width, channels] with channels fastest: element (n, y, x, c) of tensor T is at
+// T_O + n * T_N + y * T_H + x * T_W + c, all four build-time constants.
+
+#ifdef PRECISION_F64
+#pragma OPENCL EXTENSION cl_khr_fp64 : enable
+#endif
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+
+// REALV: VW numbers. A kernel file that uses vectors is built with VW = 2, 4, 8 or 16.
+#ifdef VW
+typedef JOIN(REAL, VW) REALV;
+#define VLOAD(p) JOIN(vload, VW)(0, (p))
+#define VSTORE(v, p) JOIN(vstore, VW)((v), 0, (p))
+#endif
+
+// ACT: 0 none, 1 relu, 2 leaky (slope 0.1), 3 sigmoid, 4 tanh. Comparisons are written so that a NaN stays one.
+#ifndef ACT
+#define ACT 0
+#endif
+#if ACT == 0
+#define ACTIVATE(T, x) (x)
+#define ACTIVATE_BACKWARD(y) ((REAL)1)
+#elif ACT == 1
+#define ACTIVATE(T, x) ((x) < (T)(0) ? (T)(0) : (x))
+#define ACTIVATE_BACKWARD(y) ((y) > (REAL)0 ? (REAL)1 : (REAL)0)
+#elif ACT == 2
+#define ACTIVATE(T, x) ((x) < (T)(0) ? (x) * (T)((REAL)0.1) : (x))
+#define ACTIVATE_BACKWARD(y) ((y) > (REAL)0 ? (REAL)1 : (REAL)0.1)
+#elif ACT == 3
+#define ACTIVATE(T, x) ((T)(1) / ((T)(1) + exp(-(x))))
+#define ACTIVATE_BACKWARD(y) ((y) * ((REAL)1 - (y)))
+#elif ACT == 4
+#define ACTIVATE(T, x) tanh(x)
+#define ACTIVATE_BACKWARD(y) ((REAL)1 - (y) * (y))
+#endif
+
+// Philox4x32-10 (Salmon et al. 2011): word `index` of the stream with the given key and upper counter words. The host's
+// generator (src/random.rs) draws the same bits.
+inline uint philox_word(uint index, uint purpose, uint object, uint step, uint key0, uint key1)
+{
+    uint c0 = index >> 2, c1 = purpose, c2 = object, c3 = step;
+    for (int round = 0; round < 10; ++round) {
+        uint high0 = mul_hi(0xD2511F53u, c0), low0 = 0xD2511F53u * c0;
+        uint high1 = mul_hi(0xCD9E8D57u, c2), low1 = 0xCD9E8D57u * c2;
+        c0 = high1 ^ c1 ^ key0;
+        c1 = low1;
+        c2 = high0 ^ c3 ^ key1;
+        c3 = low0;
+        key0 += 0x9E3779B9u;
+        key1 += 0xBB67AE85u;
+    }
+    uint lane = index & 3u;
+    return lane < 2u ? (lane == 0u ? c0 : c1) : (lane == 2u ? c2 : c3);
+}

@@ -1,0 +1,345 @@
+// The implicit matrix product behind C and F: forward, input gradient, weight gradient. No im2col.
+//
+//   dst[n, oy, ox, o]   = act(bias[o] + sum over ky, kx, i of src[n, oy*SY + ky - PY, ox*SX + kx - PX, i] * w[o, i, ky, kx])
+//   d_src[n, y, x, i]   = sum over o, ky, kx of d_dst[n, oy, ox, o] * w[o, i, ky, kx]  where oy*SY + ky - PY = y, same for x
+//   d_weight[o,i,ky,kx] = sum over n, oy, ox of d_dst[n, oy, ox, o] * src[n, oy*SY + ky - PY, ox*SX + kx - PX, i]
+//
+// A fully connected layer is the same product with N = 1, one row, a batch of "pixels" and a 1 x 1 filter.
+//
+// Defines: N images; IH IW input rows and columns, OH OW output; KY KX filter, SY SX stride, PY PX padding;
+// G groups; IC OC input and output channels of ONE group; strides SRC_*, DST_*, D_SRC_*, D_DST_* (prelude.cl).
+// weight: panels [G][PANELS][KY][KX][IC][NR]: NR neighbouring outputs side by side, zeros where a last panel has no output.
+// bias:   [G * OC].
+// src has as many zero columns beside its rows as any window reads; rows outside the image are skipped.
+
+// --- naive: one work-item a value. The text to learn from, and the variant for devices without a better one. ---
+
+#define WEIGHT(w, g, o, ky, kx, i) \
+    (w)[((((g) * PANELS + (o) / NR) * KY + (ky)) * KX + (kx)) * IC * NR + (i) * NR + (o) % NR]
+
+#ifdef FORWARD_NAIVE
+__kernel void product_forward_naive(__global const REAL *src, __global const REAL *weight,
+#ifdef BIAS
+                                    __global const REAL *bias,
+#endif
+                                    __global REAL *dst)
+{
+    const int channel = get_global_id(0), pixel = get_global_id(1), n = get_global_id(2);
+    const int g = channel / OC, o = channel % OC, oy = pixel / OW, ox = pixel % OW;
+    REAL total = 0;
+    for (int ky = 0; ky < KY; ++ky) {
+        const int y = oy * SY + ky - PY;
+        if (y < 0 || y >= IH)
+            continue;
+        REAL sum = 0; // one sum a filter row: shorter sums round less
+        for (int kx = 0; kx < KX; ++kx) {
+            const int x = ox * SX + kx - PX;
+            if (x < 0 || x >= IW)
+                continue;
+            for (int i = 0; i < IC; ++i)
+                sum += src[SRC_O + n * SRC_N + y * SRC_H + x * SRC_W + g * IC + i] * WEIGHT(weight, g, o, ky, kx, i);
+        }
+        total += sum;
+    }
+#ifdef BIAS
+    total += bias[channel];
+#endif
+    dst[DST_O + n * DST_N + oy * DST_H + ox * DST_W + channel] = ACTIVATE(REAL, total);
+}
+#endif
+
+#ifdef BACKWARD_DATA_NAIVE
+__kernel void product_backward_data_naive(__global const REAL *weight, __global const REAL *d_dst, __global REAL *d_src)
+{
+    const int channel = get_global_id(0), pixel = get_global_id(1), n = get_global_id(2);
+    const int g = channel / IC, i = channel % IC, y = pixel / IW, x = pixel % IW;
+    REAL total = 0;
+    for (int ky = 0; ky < KY; ++ky) {
+        const int oy = (y + PY - ky) / SY;
+        if (y + PY < ky || (y + PY - ky) % SY != 0 || oy >= OH)
+            continue;
+        for (int kx = 0; kx < KX; ++kx) {
+            const int ox = (x + PX - kx) / SX;
+            if (x + PX < kx || (x + PX - kx) % SX != 0 || ox >= OW)
+                continue;
+            REAL sum = 0;
+            for (int o = 0; o < OC; ++o)
+                sum += d_dst[D_DST_O + n * D_DST_N + oy * D_DST_H + ox * D_DST_W + g * OC + o] * WEIGHT(weight, g, o, ky, kx, i);
+            total += sum;
+        }
+    }
+    d_src[D_SRC_O + n * D_SRC_N + y * D_SRC_H + x * D_SRC_W + channel] = total;
+}
+#endif
+
+#ifdef BACKWARD_WEIGHT_NAIVE
+// One work-item a packed weight, the panels' empty columns included (they get 0).
+__kernel void product_backward_weight_naive(__global const REAL *src, __global const REAL *d_dst, __global REAL *d_weight)
+{
+    const int lane = get_global_id(0) % NR, depth = get_global_id(0) / NR, panel = get_global_id(1);
+    const int g = panel / PANELS, o = (panel % PANELS) * NR + lane;
+    const int i = depth % IC, kx = depth / IC % KX, ky = depth / (IC * KX);
+    REAL total = 0;
+    if (o < OC) {
+        for (int n = 0; n < N; ++n)
+            for (int oy = 0; oy < OH; ++oy) {
+                const int y = oy * SY + ky - PY;
+                if (y < 0 || y >= IH)
+                    continue;
+                REAL sum = 0; // one sum a row
+                for (int ox = 0; ox < OW; ++ox) {
+                    const int x = ox * SX + kx - PX;
+                    if (x >= 0 && x < IW)
+                        sum += src[SRC_O + n * SRC_N + y * SRC_H + x * SRC_W + g * IC + i] *
+                               d_dst[D_DST_O + n * D_DST_N + oy * D_DST_H + ox * D_DST_W + g * OC + o];
+                }
+                total += sum;
+            }
+    }
+    d_weight[(panel * KY * KX * IC + depth) * NR + lane] = total;
+}
+#endif
+
+// --- tiled: one work-item is one register tile of MR x NR values, NR = NV vectors of VW. For CPUs. ---
+//
+// Local size 1, no barriers, no local memory: PoCL keeps the MR * NV accumulators in vector registers. A tile that would
+// overhang is shifted back to overlap its neighbour (both write the same values), so no tile is masked along pixels.
+// RUN: source numbers that follow each other for one filter row (KX * IC where pixels are dense and G is 1, else IC).
+// Against the naive variant: 1.2 -> 200 GFLOP/s on two cores with 512-bit vectors (2026-11-24).
+
+// Sums of more than BLOCK terms are taken in blocks: a long float sum loses digits.
+#ifndef BLOCK
+#define BLOCK 512
+#endif
+
+#define FOR_TILE(m, v) _Pragma("unroll") for (int m = 0; m < MR; ++m) _Pragma("unroll") for (int v = 0; v < NV; ++v)
+
+// Stores one row of a tile at p, of which `valid` columns exist.
+#define STORE_ROW(p, row, valid)                                                                \
+    if ((valid) >= NR) {                                                                        \
+        _Pragma("unroll") for (int v = 0; v < NV; ++v) VSTORE((row)[v], (p) + v * VW);         \
+    } else {                                                                                    \
+        REAL tail[NR];                                                                          \
+        _Pragma("unroll") for (int v = 0; v < NV; ++v) VSTORE((row)[v], tail + v * VW);         \
+        for (int lane = 0; lane < (valid); ++lane) (p)[lane] = tail[lane];                      \
+    }
+
+// acc[m] += a[m * A_STEP] * b[0 .. NR] for COUNT steps: a advances by 1, b by NR.
+#define MULTIPLY_RUN(acc, a, A_STEP, b, COUNT)                                                  \
+    for (int k = 0; k < (COUNT); ++k) {                                                         \
+        REALV w[NV];                                                                            \
+        _Pragma("unroll") for (int v = 0; v < NV; ++v) w[v] = VLOAD((b) + k * NR + v * VW);     \
+        FOR_TILE(m, v) acc[m][v] += (REALV)((a)[m * (A_STEP) + k]) * w[v];                      \
+    }
+
+#ifdef FORWARD_TILED
+#define RUNS (KY * KX * IC / RUN)
+__kernel void product_forward_tiled(__global const REAL *src, __global const REAL *weight,
+#ifdef BIAS
+                                    __global const REAL *bias,
+#endif
+                                    __global REAL *dst)
+{
+    const int tile = get_global_id(0) % TILES, row = get_global_id(0) / TILES, panel = get_global_id(1);
+    const int n = row / OH, oy = row % OH, g = panel / PANELS, o = (panel % PANELS) * NR;
+    const int ox = min(tile * MR, OW - MR);
+    REALV acc[MR][NV];
+    FOR_TILE(m, v) acc[m][v] = (REALV)(0);
+#if RUN > BLOCK
+    REALV total[MR][NV];
+    FOR_TILE(m, v) total[m][v] = (REALV)(0);
+#endif
+    __global const REAL *a0 = src + SRC_O + n * SRC_N + (ox * SX - PX) * SRC_W + g * IC;
+    __global const REAL *b0 = weight + (size_t)panel * (KY * KX * IC * NR);
+    for (int run = 0; run < RUNS; ++run) {
+#if RUN == IC
+        const int ky = run / KX, kx = run % KX;
+#else
+        const int ky = run, kx = 0;
+#endif
+        const int y = oy * SY + ky - PY;
+        if (y < 0 || y >= IH)
+            continue;
+        __global const REAL *a = a0 + y * SRC_H + kx * SRC_W;
+        __global const REAL *b = b0 + run * (RUN * NR);
+#if RUN > BLOCK
+        for (int k0 = 0; k0 < RUN; k0 += BLOCK) {
+            const int count = min(BLOCK, RUN - k0);
+            MULTIPLY_RUN(acc, a + k0, SX * SRC_W, b + k0 * NR, count)
+            FOR_TILE(m, v) { total[m][v] += acc[m][v]; acc[m][v] = (REALV)(0); }
+        }
+#else
+        MULTIPLY_RUN(acc, a, SX * SRC_W, b, RUN)
+#endif
+    }
+#if RUN > BLOCK
+    FOR_TILE(m, v) acc[m][v] = total[m][v];
+#endif
+#ifdef BIAS
+    REALV add[NV];
+    _Pragma("unroll") for (int v = 0; v < NV; ++v) add[v] = VLOAD(bias + g * OC + o + v * VW); // past the end: slack
+    FOR_TILE(m, v) acc[m][v] += add[v];
+#endif
+    FOR_TILE(m, v) acc[m][v] = ACTIVATE(REALV, acc[m][v]);
+    __global REAL *p = dst + DST_O + n * DST_N + oy * DST_H + ox * DST_W + g * OC + o;
+    const int valid = OC - o;
+    _Pragma("unroll") for (int m = 0; m < MR; ++m) { STORE_ROW(p + m * DST_W, acc[m], valid) }
+}
+#endif
+
+#ifdef TRANSPOSE_WEIGHT
+// weight panels over outputs -> panels over inputs [G][T_PANELS][KY][KX][OC][T_NR], zeros in the empty columns.
+__kernel void product_transpose_weight(__global const REAL *weight, __global REAL *transposed)
+{
+    const int lane = get_global_id(0) % T_NR, o = get_global_id(0) / T_NR, tap = get_global_id(1), panel = get_global_id(2);
+    const int g = panel / T_PANELS, i = (panel % T_PANELS) * T_NR + lane;
+    REAL value = 0;
+    if (i < IC)
+        value = WEIGHT(weight, g, o, tap / KX, tap % KX, i);
+    transposed[((size_t)panel * (KY * KX) + tap) * (OC * T_NR) + o * T_NR + lane] = value;
+}
+#endif
+
+#ifdef BACKWARD_DATA_TILED
+// Here NR and PANELS are those of the transposed weights. With a stride, input columns fall into SX phases; a tile takes
+// neighbours of one phase, which read neighbouring output columns.
+__kernel void product_backward_data_tiled(__global const REAL *transposed, __global const REAL *d_dst, __global REAL *d_src)
+{
+    const int tile = get_global_id(0) % TILES, phase = get_global_id(0) / TILES % SX, row = get_global_id(0) / (TILES * SX);
+    const int panel = get_global_id(1), n = row / IH, y = row % IH, g = panel / PANELS, i = (panel % PANELS) * NR;
+    const int count = (IW - phase + SX - 1) / SX; // columns of this phase
+    if (count < MR)
+        return; // only where IW < SX, and then there are none
+    const int j = min(tile * MR, count - MR);
+    REALV acc[MR][NV];
+    FOR_TILE(m, v) acc[m][v] = (REALV)(0);
+#if OC > BLOCK
+    REALV total[MR][NV];
+    FOR_TILE(m, v) total[m][v] = (REALV)(0);
+#endif
+    for (int ky = 0; ky < KY; ++ky) {
+        const int oy = (y + PY - ky) / SY;
+        if (y + PY < ky || (y + PY - ky) % SY != 0 || oy >= OH)
+            continue;
+        for (int kx = 0; kx < KX; ++kx) {
+            if ((phase + PX - kx) % SX != 0)
+                continue;
+            const int ox = j + (phase + PX - kx) / SX;
+            __global const REAL *a = d_dst + D_DST_O + n * D_DST_N + oy * D_DST_H + ox * D_DST_W + g * OC;
+            __global const REAL *b = transposed + ((size_t)panel * (KY * KX) + ky * KX + kx) * (OC * NR);
+#if OC > BLOCK
+            for (int k0 = 0; k0 < OC; k0 += BLOCK) {
+                const int terms = min(BLOCK, OC - k0);
+                MULTIPLY_RUN(acc, a + k0, D_DST_W, b + k0 * NR, terms)
+                FOR_TILE(m, v) { total[m][v] += acc[m][v]; acc[m][v] = (REALV)(0); }
+            }
+#else
+            MULTIPLY_RUN(acc, a, D_DST_W, b, OC)
+#endif
+        }
+    }
+#if OC > BLOCK
+    FOR_TILE(m, v) acc[m][v] = total[m][v];
+#endif
+    __global REAL *p = d_src + D_SRC_O + n * D_SRC_N + y * D_SRC_H + (phase + j * SX) * D_SRC_W + g * IC + i;
+    const int valid = IC - i;
+    _Pragma("unroll") for (int m = 0; m < MR; ++m) { STORE_ROW(p + m * SX * D_SRC_W, acc[m], valid) }
+}
+#endif
+
+#ifdef BACKWARD_WEIGHT_TILED
+// A tile is MR depths (source numbers of ROWS filter rows, RUN / ROWS-tiles of them) x NR outputs, summed over all pixels of
+// a chunk of CHUNK images, one sum an image. sums: [CHUNKS][packed weights].
+#define RUNS (KY * KX * IC / RUN)
+#define TAP(m) (((m) / RUN) * SRC_H + (m) % RUN)
+__kernel void product_backward_weight_tiled(__global const REAL *src, __global const REAL *d_dst, __global REAL *sums)
+{
+    const int tile = get_global_id(0) % TILES, run = get_global_id(0) / TILES * ROWS, panel = get_global_id(1);
+    const int chunk = get_global_id(2), g = panel / PANELS, o = (panel % PANELS) * NR;
+#if ROWS > 1
+    const int start = 0;
+#else
+    const int start = min(tile * MR, RUN - MR);
+#endif
+#if RUN == IC
+    const int ky = run / KX, kx = run % KX;
+#else
+    const int ky = run, kx = 0;
+#endif
+    const int valid = OC - o;
+    REALV total[MR][NV];
+    FOR_TILE(m, v) total[m][v] = (REALV)(0);
+    const int last = min(N, (chunk + 1) * CHUNK);
+    for (int n = chunk * CHUNK; n < last; ++n) {
+        REALV acc[MR][NV];
+        FOR_TILE(m, v) acc[m][v] = (REALV)(0);
+        for (int oy = 0; oy < OH; ++oy) {
+            const int y = oy * SY + ky - PY;
+#if ROWS == 1
+            if (y < 0 || y >= IH)
+                continue;
+#endif
+            __global const REAL *a = src + SRC_O + n * SRC_N + y * SRC_H + (kx - PX) * SRC_W + g * IC + start;
+            __global const REAL *b = d_dst + D_DST_O + n * D_DST_N + oy * D_DST_H + g * OC + o;
+#if ROWS > 1
+            if (y < 0 || y + ROWS > IH) { // some rows of the filter lie outside: the others alone
+                _Pragma("unroll") for (int m = 0; m < MR; ++m) {
+                    if (y + m / RUN < 0 || y + m / RUN >= IH)
+                        continue;
+                    for (int ox = 0; ox < OW; ++ox)
+                        _Pragma("unroll") for (int v = 0; v < NV; ++v)
+                            acc[m][v] += (REALV)(a[ox * (SX * SRC_W) + TAP(m)]) * VLOAD(b + ox * D_DST_W + v * VW);
+                }
+                continue;
+            }
+#endif
+            for (int ox = 0; ox < OW; ++ox) {
+                REALV w[NV];
+                _Pragma("unroll") for (int v = 0; v < NV; ++v) w[v] = VLOAD(b + ox * D_DST_W + v * VW);
+                FOR_TILE(m, v) acc[m][v] += (REALV)(a[ox * (SX * SRC_W) + TAP(m)]) * w[v];
+            }
+        }
+        FOR_TILE(m, v) total[m][v] += acc[m][v];
+    }
+    // The columns that a last panel lacks were multiplied by the next pixel's numbers: they stay zero.
+    __global REAL *p = sums + (((size_t)chunk * (G * PANELS) + panel) * (KY * KX * IC) + run * RUN + start) * NR;
+    if (valid < NR) {
+        for (int m = 0; m < MR; ++m)
+            for (int lane = max(valid, 0); lane < NR; ++lane)
+                p[m * NR + lane] = 0;
+    }
+    _Pragma("unroll") for (int m = 0; m < MR; ++m) { STORE_ROW(p + m * NR, total[m], valid) }
+}
+#endif
+
+// --- sums ---
+
+#ifdef BACKWARD_BIAS
+// d_bias[c] = sum over all pixels of d_dst, one chunk of CHUNK rows a work-item: sums [CHUNKS][CHANNELS].
+__kernel void product_backward_bias(__global const REAL *d_dst, __global REAL *sums)
+{
+    const int channel = get_global_id(0), chunk = get_global_id(1);
+    REAL total = 0;
+    const int last = min(N * OH, (chunk + 1) * CHUNK);
+    for (int row = chunk * CHUNK; row < last; ++row) {
+        __global const REAL *p = d_dst + D_DST_O + row / OH * D_DST_N + row % OH * D_DST_H + channel;
+        REAL sum = 0;
+        for (int x = 0; x < OW; ++x)
+            sum += p[x * D_DST_W];
+        total += sum;
+    }
+    sums[chunk * CHANNELS + channel] = total;
+}
+#endif
+
+#ifdef SUM_CHUNKS
+// dst[i] = sum over chunks of sums[chunk][i], in order: the same bits every time.
+__kernel void product_sum_chunks(__global const REAL *sums, __global REAL *dst)
+{
+    const int i = get_global_id(0);
+    REAL total = 0;
+    for (int chunk = 0; chunk < CHUNKS; ++chunk)
+        total += sums[(size_t)chunk * COUNT + i];
+    dst[i] = total;
+}
+#endif

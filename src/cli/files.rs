@@ -1,0 +1,109 @@
+//! Networks and configurations from files, standard input and the command line.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::Failure;
+use crate::config::Config;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::ir::{self, Graph};
+use crate::op::Recipe;
+use crate::op::shape::Shape;
+use crate::source::Source;
+use crate::syntax::{self, Tree};
+
+/// Where one network comes from.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct NetworkFile {
+    /// The network's file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The network itself: `--expr 'C48->P->N->F10'`
+    #[arg(long, value_name = "NETWORK")]
+    expr: Option<String>,
+}
+
+impl NetworkFile {
+    /// Reads it.
+    pub fn read(&self) -> Result<Network, Diagnostic> {
+        match (&self.file, &self.expr) {
+            (_, Some(text)) => Ok(Network::of_text(text)),
+            (Some(file), None) => Network::read(file),
+            (None, None) => unreachable!("internal error: clap demands one of them"),
+        }
+    }
+}
+
+/// A network's text, parsed.
+#[derive(Debug)]
+pub struct Network {
+    /// `small` of `nets/small.net`.
+    pub name: String,
+    /// What was parsed.
+    pub tree: Tree,
+    /// What was wrong with the text.
+    pub faults: Diagnostics,
+}
+
+impl Network {
+    /// The network of `--expr`.
+    pub fn of_text(text: &str) -> Self {
+        Self::parse("expr".into(), &Source::new("<expr>", text))
+    }
+
+    /// The network of a file, or of standard input.
+    pub fn read(file: &Path) -> Result<Self, Diagnostic> {
+        if file == Path::new("-") {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).map_err(|e| Diagnostic::error(Code::E0901, format!("standard input cannot be read: {e}")))?;
+            return Ok(Self::parse("stdin".into(), &syntax::source_from_bytes("<stdin>", bytes)?));
+        }
+        let name = file.file_stem().map_or_else(|| "net".into(), |stem| stem.to_string_lossy().into_owned());
+        Ok(Self::parse(name, &syntax::source_from_bytes(&file.display().to_string(), read(file)?)?))
+    }
+
+    /// The network of a source.
+    pub fn parse(name: String, source: &Arc<Source>) -> Self {
+        let (tree, faults) = syntax::parse(source);
+        Self { name, tree, faults }
+    }
+
+    /// The graph, where there is no error; and everything that is wrong, the text's faults included.
+    pub fn graph(&self, recipe: &Recipe, input: Option<Shape>) -> (Option<Graph>, Diagnostics) {
+        let options = ir::Options { name: self.name.clone(), input, recipe: *recipe };
+        let (graph, found) = ir::build(&self.tree, &options);
+        let mut all = self.faults.clone();
+        all.append(found);
+        let all = all.sorted();
+        (graph.filter(|_| !all.has_errors()), all)
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Diagnostic> {
+    std::fs::read(file).map_err(|error| {
+        let code = if error.kind() == std::io::ErrorKind::NotFound { Code::E0501 } else { Code::E0901 };
+        Diagnostic::error(code, format!("`{}` cannot be read: {error}", file.display()))
+    })
+}
+
+/// The configuration of an optional file and assignments.
+pub fn config(file: Option<&Path>, sets: &[String]) -> Result<(Config, Diagnostics), Diagnostic> {
+    let Some(file) = file else { return Ok(Config::load(None, Path::new("."), sets)) };
+    let source = syntax::source_from_bytes(&file.display().to_string(), read(file)?)?;
+    let base = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(Config::load(Some(&source), base, sets))
+}
+
+/// The shape of `--input CxHxW`.
+pub fn input(text: Option<&str>) -> Result<Option<Shape>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    let usage = || Failure::Usage(format!("invalid value '{text}' for '--input <CxHxW>': channels, height and width are needed, such as 3x227x227"));
+    let sizes: Vec<usize> = text.split('x').map(|part| part.parse().ok().filter(|n| *n > 0)).collect::<Option<_>>().ok_or_else(usage)?;
+    let [channels, height, width] = sizes[..] else { return Err(usage()) };
+    let shape = Shape::image(channels, height, width);
+    shape.checked_elements().map(|_| Some(shape)).ok_or_else(usage)
+}

@@ -1,0 +1,235 @@
+//! The command line: what is asked for, and what is printed. Only this module prints.
+//!
+//! One file a command, each with its arguments and one function. Exit codes: 0 fine, 1 problems found, 2 wrong usage,
+//! 130 and 143 interrupted.
+
+mod check;
+mod devices;
+mod eval;
+mod files;
+mod json;
+mod predict;
+mod progress;
+mod selftest;
+mod table;
+mod train;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+
+use clap::{Args, ColorChoice, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::device::{self, Device};
+use crate::diagnostic::render::{self, Style};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+
+/// An exit code.
+pub type Exit = u8;
+/// All is well.
+pub const FINE: Exit = 0;
+/// Problems were found.
+pub const PROBLEMS: Exit = 1;
+/// Wrong usage.
+pub const USAGE: Exit = 2;
+
+/// Convolutional networks as compact text: checked, planned, trained and run through OpenCL.
+#[derive(Debug, Parser)]
+#[command(name = "netc", version, propagate_version = true)]
+struct Cli {
+    /// When to use colours: auto, always or never. NO_COLOR is honoured
+    #[arg(long, global = true, default_value = "auto", value_name = "WHEN")]
+    color: ColorChoice,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Parse and validate networks; show their layers, parameters, multiply-adds and memory
+    Check(check::Check),
+    /// Train a network
+    Train(train::Train),
+    /// Accuracy, top-5, loss and confusion matrix of a trained network
+    Eval(eval::Eval),
+    /// The most probable classes of images
+    Predict(predict::Predict),
+    /// OpenCL devices, and the built-in host engine
+    Devices(devices::Devices),
+    /// Compare kernels with the host engine, or with golden cases
+    Selftest(selftest::Selftest),
+}
+
+/// Options of every command that runs or plans.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Running {
+    /// Set a configuration key: `--set optimizer.learning_rate=0.02`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Where to compute: auto, gpu, cpu, host, or platform:device
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// f32 or f64
+    #[arg(long, value_name = "PRECISION")]
+    precision: Option<String>,
+    /// Images of a batch
+    #[arg(long, value_name = "IMAGES")]
+    batch: Option<String>,
+}
+
+impl Running {
+    /// The options as assignments to configuration keys, in the order in which they count.
+    fn assignments(&self) -> Vec<String> {
+        let named = [("device.select", &self.device), ("device.precision", &self.precision), ("train.batch", &self.batch)];
+        let named = named.into_iter().filter_map(|(key, value)| value.as_ref().map(|value| format!("{key}={value}")));
+        self.set.iter().cloned().chain(named).collect()
+    }
+}
+
+/// Where words for people and data go.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    /// Of diagnostics.
+    style: Style,
+    /// Whether the output's tables use colour.
+    colour: bool,
+}
+
+impl Output {
+    fn new(choice: ColorChoice) -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let wanted = |terminal: bool| match choice {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => terminal && !plain,
+        };
+        let style = Style { colour: wanted(std::io::stderr().is_terminal()), ..Style::default() };
+        Self { style, colour: wanted(std::io::stdout().is_terminal()) }
+    }
+
+    /// Shows problems on stderr.
+    fn diagnostics(&self, diagnostics: &Diagnostics) {
+        for diagnostic in diagnostics {
+            self.diagnostic(diagnostic);
+        }
+    }
+
+    /// Shows one problem on stderr.
+    fn diagnostic(&self, diagnostic: &Diagnostic) {
+        // A closed stderr is nobody's problem.
+        let _ = writeln!(std::io::stderr(), "{}", render::human(diagnostic, self.style).trim_end());
+    }
+
+    /// Prints to stdout; a closed pipe ends the output, not the program.
+    fn print(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+/// What ends a command early: problems to show, or wrong usage.
+#[derive(Debug)]
+enum Failure {
+    /// Exit code 1.
+    Problems(Diagnostics),
+    /// Exit code 2.
+    Usage(String),
+}
+
+impl From<Diagnostics> for Failure {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self::Problems(diagnostics)
+    }
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Problems(diagnostic.into())
+    }
+}
+
+/// Runs the program on arguments, the program's name first, and returns its exit code. May be called repeatedly.
+pub fn run<I>(arguments: I) -> Exit
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { USAGE } else { FINE };
+        }
+    };
+    let output = Output::new(cli.color);
+    let result = match &cli.command {
+        Command::Check(command) => command.run(&output),
+        Command::Train(command) => command.run(&output),
+        Command::Eval(command) => command.run(&output),
+        Command::Predict(command) => command.run(&output),
+        Command::Devices(command) => command.run(&output),
+        Command::Selftest(command) => command.run(&output),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(Failure::Problems(diagnostics)) => {
+            output.diagnostics(&diagnostics);
+            PROBLEMS
+        }
+        Err(Failure::Usage(message)) => {
+            let _ = writeln!(std::io::stderr(), "error: {message}\n\nFor more information, try '--help'.");
+            USAGE
+        }
+    }
+}
+
+/// Opens the configured device; errors point at the setting.
+fn open_device(config: &Config) -> Result<Box<dyn Device>, Diagnostic> {
+    device::open(&config.device.select.to_string()).map_err(|fault| config.point("device.select", fault))
+}
+
+/// A number for people: `62,378,344`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes for people: `1.25 GiB`.
+fn bytes(number: u64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = number as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{number} bytes") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_bytes_have_units() {
+        assert_eq!(grouped(62_378_344), "62,378,344");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(bytes(512), "512 bytes");
+        assert_eq!(bytes(3 << 29), "1.5 GiB");
+    }
+
+    #[test]
+    fn the_program_runs_twice_in_one_process() {
+        let arguments = || ["netc", "check", "--expr", "C8->F2", "--input", "1x8x8", "--json"];
+        assert_eq!(run(arguments()), FINE);
+        assert_eq!(run(arguments()), FINE);
+        assert_eq!(run(["netc", "chekc"]), USAGE);
+    }
+}

@@ -1,0 +1,131 @@
+//! `netc train`: from a network and a configuration to a run folder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::files::{self, NetworkFile};
+use super::progress::Progress;
+use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, open_device};
+use crate::config::Batch;
+use crate::data::{self, Mean, Order, Part, check_classes};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::run::folder::{Contents, RunFolder, choose};
+use crate::run::session::{Session, optimizer, precision, recipe};
+use crate::run::train::{End, Training};
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct Train {
+    #[command(flatten)]
+    network: NetworkFile,
+    /// The hyperparameters
+    #[arg(long, value_name = "TOML")]
+    config: Option<PathBuf>,
+    /// Replace a run that is already in the output folder
+    #[arg(long)]
+    force: bool,
+    /// No progress
+    #[arg(long)]
+    quiet: bool,
+    #[command(flatten)]
+    running: Running,
+}
+
+impl Train {
+    /// Runs it.
+    pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let (config, faults) = files::config(self.config.as_deref(), &self.running.assignments())?;
+        let network = self.network.read()?;
+        let recipe = recipe(&config);
+        let (graph, mut found) = network.graph(&recipe, None);
+        found.append(faults);
+        output.diagnostics(&found);
+        let Some(graph) = graph.filter(|_| !found.has_errors()) else { return Ok(PROBLEMS) };
+
+        // Everything that can be wrong is looked at before anything is written.
+        let train = data::open(&config.data.train, Part::Train, &config.data, graph.input).map_err(|fault| config.point("data.train", fault))?;
+        let mut test = data::open(&config.data.test, Part::Test, &config.data, Some(graph.input.unwrap_or(train.shape())))
+            .map_err(|fault| config.point("data.test", fault))?;
+        test.align(train.classes()).map_err(|fault| config.point("data.test", fault))?;
+        let graph = if graph.is_shaped() {
+            graph
+        } else {
+            let (graph, found) = network.graph(&recipe, Some(train.shape()));
+            output.diagnostics(&found);
+            let Some(graph) = graph else { return Ok(PROBLEMS) };
+            graph
+        };
+        let classifier = graph.nodes.last().map(|node| node.span).unwrap_or_default();
+        check_classes(&train, graph.classes().unwrap_or(0)).map_err(|fault| fault.at(&network.tree.source, classifier))?;
+        let batch = match config.train.batch {
+            Batch::Images(images) => images,
+            Batch::Auto => return Err(config.point("train.batch", Diagnostic::error(Code::E0403, "`train.batch = \"auto\"` is not implemented in this version")).into()),
+        };
+        let order = Order::new(train.labels(), batch, config.data.balance, config.train.seed).map_err(|fault| config.point("train.batch", fault))?;
+        let device = open_device(&config)?;
+        let precision = precision(&config, &*device)?;
+        for broken in train.broken().iter().chain(test.broken()) {
+            output.diagnostics(&Diagnostics::from(broken.clone()));
+        }
+        let mean = Mean::of(&train, config.data.mean)?;
+
+        let say = |line: &str| if !self.quiet { eprintln_quietly(line) };
+        say(&format!("device: {} ({})", device.description().name, device.description().platform));
+        let mut session = Session::new(graph, device, precision, batch, Some(optimizer(&config)))?;
+        session.initialize(config.train.seed)?;
+        say(&format!("data: {} training images, {} test images, {} classes; memory {}", train.len(), test.len(), train.classes().len(), bytes(session.planned_bytes())));
+        let path = choose(&config.output.dir, &network.name);
+        // A run says what its input is, also where the network's file leaves that to the data.
+        let text = network.tree.source.text();
+        let stated = if network.tree.input.is_some() { text.to_owned() } else { format!("input {}\n{}", train.shape(), text.trim_start_matches('\u{feff}')) };
+        let contents = Contents { network: &stated, config: &config, classes: train.classes(), mean: (&mean, train.shape()) };
+        let mut folder = RunFolder::create(&path, self.force, &contents).map_err(|fault| config.point("output.dir", fault))?;
+        say(&format!("run: {}", path.display()));
+
+        let stop = stop_on_signals();
+        let training = Training { session: &mut session, config: &config, train: &train, test: &test, mean: &mean, order, folder: &mut folder, stop: &stop };
+        let mut progress = Progress::new(training.steps(), config.train.epochs, self.quiet);
+        let end = training.run(&mut progress);
+        progress.finish();
+        match end? {
+            End::Finished(evaluation) => {
+                output.print(&format!("test accuracy {:.4}, test loss {:.4}: {}\n", evaluation.accuracy, evaluation.loss, path.display()));
+                Ok(FINE)
+            }
+            End::Stopped { signal } => {
+                eprintln_quietly(&format!("stopped; the checkpoint is {}/checkpoints/last.safetensors", path.display()));
+                Ok(128 + signal as Exit)
+            }
+        }
+    }
+}
+
+fn eprintln_quietly(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The number of the signal that asks to stop, once there is one. A second Ctrl-C leaves at once.
+fn stop_on_signals() -> Arc<AtomicI32> {
+    let stop = Arc::new(AtomicI32::new(0));
+    let again = Arc::new(AtomicBool::new(false));
+    // Where a handler cannot be set, signals end the process as they always did.
+    let _ = signal_hook::flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&again));
+    let _ = signal_hook::flag::register(SIGINT, again);
+    for signal in [SIGINT, SIGTERM] {
+        let stop = Arc::clone(&stop);
+        let seen = Arc::new(AtomicBool::new(false));
+        let _ = signal_hook::flag::register(signal, Arc::clone(&seen));
+        std::thread::spawn(move || {
+            while !seen.load(Ordering::Relaxed) {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            stop.store(signal, Ordering::Relaxed);
+        });
+    }
+    stop
+}

@@ -1,0 +1,257 @@
+//! The OpenCL engine: runs plans on any OpenCL device, and starts where there is none.
+//!
+//! Flow: [`platform`] finds and chooses a device -> [`queue`] opens it -> [`program`] builds a plan's kernels, each a
+//! [`unit`] (on CPUs all in one [`bundle`]), with [`cache`] on disk -> [`memory`] places its buffers -> [`step`] sets
+//! the kernels' arguments -> [`OpenClDevice`] runs them. [`loader`] and [`functions`] open libOpenCL at the first call;
+//! [`call`] turns statuses into errors.
+//!
+//! Invariant: this folder is the only place with OpenCL types and with `unsafe`.
+
+#![allow(unsafe_code)] // OpenCL is a C interface; each use has its SAFETY line
+
+mod bundle;
+mod cache;
+mod call;
+mod functions;
+mod loader;
+mod memory;
+pub mod platform;
+mod program;
+mod queue;
+mod sources;
+mod step;
+#[cfg(test)]
+mod tests;
+mod unit;
+
+use std::mem::ManuallyDrop;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use cache::FOLDER_VARIABLE;
+pub use loader::LIBRARY_VARIABLE;
+pub use platform::{Found, devices, select};
+
+use super::{Description, Device, Loaded};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::op::emit::{BufferId, Scalars};
+use crate::op::real::Precision;
+use crate::plan::{Limits, Plan};
+use cache::Cache;
+use call::Failure;
+use memory::{Buffers, Memory};
+use program::Programs;
+use queue::Queue;
+use step::Prepared;
+
+/// An OpenCL device with the plans that are loaded on it.
+#[derive(Debug)]
+pub struct OpenClDevice {
+    held: ManuallyDrop<Held>,
+    cache: Cache,
+    /// Whether a call failed in the middle of work. Drivers may then refuse to release anything, so nothing is.
+    lost: bool,
+}
+
+/// What a device holds. Fields are dropped in this order: kernels before their buffers, all before the queue.
+#[derive(Debug)]
+struct Held {
+    plans: Vec<Option<LoadedPlan>>,
+    programs: Programs,
+    memory: Memory,
+    queue: Queue,
+}
+
+/// A plan made ready. Fields are dropped in this order: a buffer must outlive the kernels that have it as an argument.
+#[derive(Debug)]
+struct LoadedPlan {
+    steps: Vec<Prepared>,
+    buffers: Buffers,
+    plan: Arc<Plan>,
+}
+
+const NOT_LOADED: &str = "internal error: a plan that is not loaded on this device";
+
+impl Held {
+    /// Keeps new programs in the cache, where all their kernels ran.
+    fn keep_programs(&mut self, cache: &Cache) {
+        let kernels = self.plans.iter().flatten().flat_map(|LoadedPlan { steps, plan, .. }| {
+            let steps = steps.iter().zip(&plan.steps);
+            steps.map(|(prepared, step)| (&step.call.kernel, plan.precision, prepared.has_run()))
+        });
+        self.programs.keep(cache, kernels);
+    }
+}
+
+impl OpenClDevice {
+    /// Opens a device, with the user's cache of compiled programs.
+    ///
+    /// # Errors
+    /// E0704 the driver does not give a context or a queue.
+    pub fn open(found: &Found) -> Result<Self, Diagnostic> {
+        Self::open_with(found, Cache::of_user())
+    }
+
+    /// Opens a device, with a certain cache.
+    fn open_with(found: &Found, cache: Cache) -> Result<Self, Diagnostic> {
+        let (programs, memory) = (Programs::default(), Memory::default());
+        let held = Held { plans: Vec::new(), programs, memory, queue: Queue::open(found)? };
+        Ok(Self { held: ManuallyDrop::new(held), cache, lost: false })
+    }
+
+    /// Runs some of a plan's steps in order, waits after each, and gives the wall time of each. What a launch costs
+    /// beside its work, waiting included (PoCL: 30 to 50 us), is part of the time; a step's first run may compile.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    pub fn profile(
+        &mut self,
+        plan: Loaded,
+        steps: Range<usize>,
+        scalars: &Scalars,
+    ) -> Result<Vec<Duration>, Diagnostic> {
+        self.finish()?;
+        steps
+            .map(|step| {
+                let start = Instant::now();
+                self.launch(plan, step, scalars)?;
+                let done = self.held.queue.finish();
+                let time = start.elapsed();
+                done.map_err(|failure| self.step_failed(plan, step, failure))?;
+                Ok(time)
+            })
+            .collect()
+    }
+
+    /// Forgets every plan and all its memory, persistent buffers included; compiled programs stay. Plans loaded before
+    /// must not be used any more. For those who load many unrelated plans one after another: self-test, tuning.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    pub fn clear(&mut self) -> Result<(), Diagnostic> {
+        self.finish()?;
+        self.held.keep_programs(&self.cache);
+        self.held.plans.iter_mut().for_each(|plan| *plan = None);
+        self.held.memory = Memory::default();
+        Ok(())
+    }
+
+    /// Programs built so far. A plan's kernels are one program on a CPU; more tell that they could not be put together
+    /// (a name at file scope that the bundling of kernel files does not see), which costs a cold start its speed.
+    pub fn program_count(&self) -> usize {
+        self.held.programs.count()
+    }
+
+    /// The loaded plan.
+    fn plan(&self, plan: Loaded) -> &LoadedPlan {
+        let known = self.held.plans.get(plan.0).and_then(Option::as_ref);
+        known.expect(NOT_LOADED)
+    }
+
+    /// Runs one step after all work so far.
+    fn launch(&mut self, plan: Loaded, step: usize, scalars: &Scalars) -> Result<(), Diagnostic> {
+        let Held { plans, queue, .. } = &mut *self.held;
+        let launched =
+            plans.get_mut(plan.0).and_then(Option::as_mut).expect(NOT_LOADED).steps[step].launch(queue, scalars);
+        launched.map_err(|failure| self.step_failed(plan, step, failure))
+    }
+
+    /// E0704 for a step; from now on the device counts as lost.
+    fn step_failed(&mut self, plan: Loaded, step: usize, failure: Failure) -> Diagnostic {
+        let step = &self.plan(plan).plan.steps[step];
+        let kernel = &step.call.kernel;
+        let work = format!("in the step `{}`, kernel `{}` of kernels/{}.cl", step.name, kernel.function, kernel.file);
+        self.failed(failure, work)
+    }
+
+    /// E0704; from now on the device counts as lost.
+    fn failed(&mut self, failure: Failure, work: impl Into<String>) -> Diagnostic {
+        self.lost = true;
+        self.held.queue.failed(failure, work)
+    }
+
+    /// Builds, allocates and sets arguments, for [`Device::load`].
+    fn prepare(&mut self, plan: &Arc<Plan>) -> Result<LoadedPlan, Diagnostic> {
+        let Held { programs, memory, queue, .. } = &mut *self.held;
+        if plan.precision == Precision::F64 && !queue.found.limits.double {
+            let message = format!("{} does not compute in double precision", queue.found.description.name);
+            return Err(Diagnostic::error(Code::E0706, message).help("write `--precision f32`, or `--device host`"));
+        }
+        let kernels: Vec<_> = plan.steps.iter().map(|step| &step.call.kernel).collect();
+        programs.build(queue, &self.cache, plan.precision, &kernels)?;
+        let buffers = memory.place(queue, plan)?;
+        let mut steps = Vec::with_capacity(plan.steps.len());
+        for step in &plan.steps {
+            let kernel = programs.kernel(queue, plan.precision, &step.call.kernel)?;
+            let prepared = Prepared::new(kernel, step, &buffers, plan.precision);
+            let work =
+                || format!("while the step `{}`, kernel `{}`, was prepared", step.name, step.call.kernel.function);
+            steps.push(prepared.map_err(|failure| queue.failed(failure, work()))?);
+        }
+        Ok(LoadedPlan { steps, buffers, plan: Arc::clone(plan) })
+    }
+}
+
+impl Device for OpenClDevice {
+    fn description(&self) -> &Description {
+        &self.held.queue.found.description
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.held.queue.found.limits
+    }
+
+    fn load(&mut self, plan: &Arc<Plan>) -> Result<Loaded, Diagnostic> {
+        let loaded = self.prepare(plan)?;
+        self.held.plans.push(Some(loaded));
+        Ok(Loaded(self.held.plans.len() - 1))
+    }
+
+    fn write(&mut self, plan: Loaded, buffer: BufferId, data: &[u8]) -> Result<(), Diagnostic> {
+        let LoadedPlan { buffers, plan, .. } = self.plan(plan);
+        let facts = plan.buffer(buffer);
+        assert!(data.len() <= memory::copied_bytes(facts, plan.precision), "internal error: `{}` overrun", facts.name);
+        let work = format!("while `{}` was written", facts.name);
+        let written = self.held.queue.write(buffers.get(buffer.0), data);
+        written.map_err(|failure| self.failed(failure, work))
+    }
+
+    fn read(&mut self, plan: Loaded, buffer: BufferId, data: &mut [u8]) -> Result<(), Diagnostic> {
+        let LoadedPlan { buffers, plan, .. } = self.plan(plan);
+        let facts = plan.buffer(buffer);
+        assert!(data.len() <= memory::copied_bytes(facts, plan.precision), "internal error: `{}` overrun", facts.name);
+        let work = format!("while `{}` was read, after the steps before it", facts.name);
+        let copied = self.held.queue.read(buffers.get(buffer.0), data);
+        copied.map_err(|failure| self.failed(failure, work))
+    }
+
+    fn run(&mut self, plan: Loaded, steps: Range<usize>, scalars: &Scalars) -> Result<(), Diagnostic> {
+        for step in steps {
+            self.launch(plan, step, scalars)?;
+        }
+        self.held.queue.flush().map_err(|failure| self.failed(failure, "while steps were handed to the device"))
+    }
+
+    fn finish(&mut self) -> Result<(), Diagnostic> {
+        self.held.queue.finish().map_err(|failure| self.failed(failure, "while the steps so far were awaited"))
+    }
+
+    fn reset(&mut self) -> Result<(), Diagnostic> {
+        self.clear()
+    }
+
+    fn allocated_bytes(&self) -> u64 {
+        self.held.memory.allocated_bytes
+    }
+}
+
+impl Drop for OpenClDevice {
+    fn drop(&mut self) {
+        if !self.lost && self.held.queue.finish().is_ok() {
+            self.held.keep_programs(&self.cache);
+            // SAFETY: dropped once, here, and not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.held) };
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! An opened device: its context and its one queue, which does all work in order.
+//!
+//! Owns: opening, copying, launching, waiting, and the diagnostic of a call that failed in the middle of work. Kernels
+//! follow each other without waiting; only reading and [`Queue::finish`] wait.
+
+use std::ptr;
+
+use ocl::core::ffi;
+use ocl::core::{CommandQueue, Context, Kernel, Mem};
+
+use super::call::{Failure, check, created};
+use super::platform::Found;
+use crate::diagnostic::{Code, Diagnostic};
+
+/// The work-items of a launch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// In each dimension.
+    pub global: [usize; 3],
+    /// Of a group; `None` where the driver may choose.
+    pub local: Option<[usize; 3]>,
+    /// Dimensions given to OpenCL: without the last ones that hold one item. Drivers choose better groups that way.
+    dimensions: ffi::cl_uint,
+}
+
+impl Grid {
+    /// The grid of these items and groups.
+    pub fn new(global: [usize; 3], local: Option<[usize; 3]>) -> Self {
+        let dimensions = (1..3).rev().find(|&d| global[d] > 1).map_or(1, |d| d as ffi::cl_uint + 1);
+        Self { global, local, dimensions }
+    }
+}
+
+/// Context and queue of one device.
+#[derive(Debug)]
+pub struct Queue {
+    /// The device.
+    pub found: Found,
+    /// Released after the queue: fields are dropped in this order.
+    handle: CommandQueue,
+    /// The context of the device alone.
+    pub context: Context,
+}
+
+impl Queue {
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// E0704 the driver does not give a context or a queue.
+    pub fn open(found: &Found) -> Result<Self, Diagnostic> {
+        let failed = |failure| failed(found, failure, "while the device was opened");
+        let properties = [
+            ffi::CL_CONTEXT_PLATFORM.cast_signed() as ffi::cl_context_properties,
+            found.platform.as_ptr() as ffi::cl_context_properties,
+            0,
+        ];
+        let device = found.device.as_raw();
+        let context = created("clCreateContext", |status| {
+            // SAFETY: the properties end with 0, and there is one device.
+            unsafe { ffi::clCreateContext(properties.as_ptr(), 1, &raw const device, None, ptr::null_mut(), status) }
+        })
+        .map_err(failed)?;
+        // SAFETY: a new context, which now belongs to this value.
+        let context = unsafe { Context::from_raw_create_ptr(context) };
+        let queue = created("clCreateCommandQueue", |status| {
+            // SAFETY: context and device are valid; no property: in order, no profiling (events cost time).
+            unsafe { ffi::clCreateCommandQueue(context.as_ptr(), device, 0, status) }
+        })
+        .map_err(failed)?;
+        // SAFETY: a new queue, which now belongs to this value.
+        let handle = unsafe { CommandQueue::from_raw_create_ptr(queue) };
+        Ok(Self { found: found.clone(), handle, context })
+    }
+
+    /// E0704: a call failed while `work` was going on.
+    pub fn failed(&self, failure: Failure, work: impl Into<String>) -> Diagnostic {
+        failed(&self.found, failure, work)
+    }
+
+    /// Copies `data` to the buffer's start and waits until that is done.
+    pub fn write(&self, buffer: &Mem, data: &[u8]) -> Result<(), Failure> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the call blocks until `data` was read; OpenCL refuses what goes past the buffer's end.
+        let status = unsafe {
+            ffi::clEnqueueWriteBuffer(
+                self.handle.as_ptr(),
+                buffer.as_ptr(),
+                ffi::CL_TRUE,
+                0,
+                data.len(),
+                data.as_ptr().cast(),
+                0,
+                ptr::null(),
+                ptr::null_mut(),
+            )
+        };
+        check("clEnqueueWriteBuffer", status)
+    }
+
+    /// Copies the buffer's first bytes out, after all work so far.
+    pub fn read(&self, buffer: &Mem, data: &mut [u8]) -> Result<(), Failure> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the call blocks until `data` was written; OpenCL refuses what goes past the buffer's end.
+        let status = unsafe {
+            ffi::clEnqueueReadBuffer(
+                self.handle.as_ptr(),
+                buffer.as_ptr(),
+                ffi::CL_TRUE,
+                0,
+                data.len(),
+                data.as_mut_ptr().cast(),
+                0,
+                ptr::null(),
+                ptr::null_mut(),
+            )
+        };
+        check("clEnqueueReadBuffer", status)
+    }
+
+    /// Writes zeros to the buffer's first bytes.
+    pub fn zero(&self, buffer: &Mem, bytes: usize) -> Result<(), Failure> {
+        // The pattern's size must divide the length; long patterns fill faster.
+        let pattern = [0_u8; 16];
+        let size = [16, 4].into_iter().find(|size| bytes.is_multiple_of(*size)).unwrap_or(1);
+        // SAFETY: the pattern is copied before the call returns; OpenCL refuses what goes past the buffer's end.
+        let status = unsafe {
+            ffi::clEnqueueFillBuffer(
+                self.handle.as_ptr(),
+                buffer.as_ptr(),
+                pattern.as_ptr().cast(),
+                size,
+                0,
+                bytes,
+                0,
+                ptr::null(),
+                ptr::null_mut(),
+            )
+        };
+        check("clEnqueueFillBuffer", status)
+    }
+
+    /// Runs a kernel, whose arguments are set, after all work so far.
+    ///
+    /// # Safety
+    /// The kernel must stay inside its buffers.
+    pub unsafe fn launch(&self, kernel: &Kernel, grid: &Grid) -> Result<(), Failure> {
+        let local = grid.local.as_ref().map_or(ptr::null(), |local| local.as_ptr());
+        // SAFETY: the sizes are three numbers long, `dimensions` is at most 3; the rest is the caller's promise.
+        let status = unsafe {
+            ffi::clEnqueueNDRangeKernel(
+                self.handle.as_ptr(),
+                kernel.as_ptr(),
+                grid.dimensions,
+                ptr::null(),
+                grid.global.as_ptr(),
+                local,
+                0,
+                ptr::null(),
+                ptr::null_mut(),
+            )
+        };
+        check("clEnqueueNDRangeKernel", status)
+    }
+
+    /// Sees to it that what was asked for begins.
+    pub fn flush(&self) -> Result<(), Failure> {
+        // SAFETY: the queue is valid.
+        check("clFlush", unsafe { ffi::clFlush(self.handle.as_ptr()) })
+    }
+
+    /// Waits until all work so far is done.
+    pub fn finish(&self) -> Result<(), Failure> {
+        // SAFETY: the queue is valid.
+        check("clFinish", unsafe { ffi::clFinish(self.handle.as_ptr()) })
+    }
+}
+
+/// E0704.
+fn failed(found: &Found, failure: Failure, work: impl Into<String>) -> Diagnostic {
+    let name = &found.description.name;
+    Diagnostic::error(Code::E0704, format!("the device {name} failed: {failure}"))
+        .note(work)
+        .help("`netc selftest` shows which kernels work on this device; `--device host` does without it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grids_drop_dimensions_of_one_item() {
+        assert_eq!(Grid::new([5, 1, 1], None).dimensions, 1);
+        assert_eq!(Grid::new([5, 2, 1], None).dimensions, 2);
+        assert_eq!(Grid::new([1, 1, 3], None).dimensions, 3);
+        assert_eq!(Grid::new([1, 1, 1], Some([1, 1, 1])).dimensions, 1);
+    }
+}

@@ -1,0 +1,76 @@
+//! A plan's step made ready: its kernel with the buffers set, and the scalars that change from run to run.
+
+use std::ffi::c_void;
+
+use ocl::core::Kernel;
+use ocl::core::ffi;
+
+use super::call::{Failure, check};
+use super::memory::Buffers;
+use super::queue::{Grid, Queue};
+use crate::op::emit::{Argument, Scalar, Scalars};
+use crate::op::real::Precision;
+use crate::plan::Step;
+
+/// A step that can be launched.
+#[derive(Debug)]
+pub struct Prepared {
+    kernel: Kernel,
+    grid: Grid,
+    /// The arguments that are set anew for each run, with their index.
+    scalars: Vec<(ffi::cl_uint, Scalar)>,
+    precision: Precision,
+    has_run: bool,
+}
+
+impl Prepared {
+    /// Sets a new kernel's buffers, which must outlive this value.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn new(kernel: Kernel, step: &Step, buffers: &Buffers, precision: Precision) -> Result<Self, Failure> {
+        let mut scalars = Vec::new();
+        for (index, argument) in (0..).zip(&step.call.arguments) {
+            match argument {
+                Argument::Buffer(id, _) => set(&kernel, index, &buffers.get(id.0).as_ptr())?,
+                Argument::Scalar(scalar) => scalars.push((index, *scalar)),
+            }
+        }
+        let grid = Grid::new(step.call.kernel.global, step.call.kernel.local);
+        Ok(Self { kernel, grid, scalars, precision, has_run: false })
+    }
+
+    /// Sets the scalars and runs the kernel after all work so far.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn launch(&mut self, queue: &Queue, values: &Scalars) -> Result<(), Failure> {
+        for &(index, scalar) in &self.scalars {
+            match (scalar, self.precision) {
+                (Scalar::LearningRate, Precision::F32) => set(&self.kernel, index, &(values.learning_rate as f32)),
+                (Scalar::LearningRate, Precision::F64) => set(&self.kernel, index, &values.learning_rate),
+                (Scalar::Step, _) => set(&self.kernel, index, &values.step),
+                (Scalar::SeedLow, _) => set(&self.kernel, index, &(values.seed as u32)),
+                (Scalar::SeedHigh, _) => set(&self.kernel, index, &((values.seed >> 32) as u32)),
+                (Scalar::Images, _) => set(&self.kernel, index, &values.images.cast_signed()),
+            }?;
+        }
+        // SAFETY: the kernels are netc's own; the planner gives them buffers and work sizes that belong together, which
+        // the self-test and the sentinels of the kernel tests check.
+        unsafe { queue.launch(&self.kernel, &self.grid) }?;
+        self.has_run = true;
+        Ok(())
+    }
+
+    /// Whether it was ever launched.
+    pub fn has_run(&self) -> bool {
+        self.has_run
+    }
+}
+
+/// Sets one argument: a number, or a buffer's handle.
+fn set<T: Copy>(kernel: &Kernel, index: ffi::cl_uint, value: &T) -> Result<(), Failure> {
+    let bytes: *const c_void = std::ptr::from_ref(value).cast();
+    // SAFETY: the size is the value's own, and the call copies it; OpenCL refuses a size that is not the argument's.
+    check("clSetKernelArg", unsafe { ffi::clSetKernelArg(kernel.as_ptr(), index, size_of::<T>(), bytes) })
+}

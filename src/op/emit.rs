@@ -1,0 +1,339 @@
+//! How an op asks for steps: plain data, no OpenCL and no plan.
+//!
+//! An op describes one piece of work as a [`Call`]: the OpenCL kernel with its build-time defines and work size, the
+//! buffers that it reads and writes, and the same work as a [`Routine`] in plain Rust. Both engines run the same calls
+//! over the same buffers in the same layouts, so that any step of any plan can be compared between them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::limits::Limits;
+use super::parameter::Layout;
+use super::real::{Precision, Real};
+use super::view::View;
+
+/// Names one buffer of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub usize);
+
+/// What one element of a buffer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// A number in the plan's precision.
+    Real,
+    /// A byte (`uchar`): the place of a maximum within its window, a given dropout mask.
+    Byte,
+    /// A 32-bit integer (`int`): labels, counts.
+    Int,
+}
+
+impl Element {
+    /// Bytes of one element.
+    pub fn bytes(self, precision: Precision) -> u64 {
+        match self {
+            Self::Real => precision.bytes(),
+            Self::Byte => 1,
+            Self::Int => 4,
+        }
+    }
+}
+
+/// What a step does with a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Only reads it.
+    Read,
+    /// Writes it without needing what was there. (It may leave parts unwritten that no later step reads.)
+    Write,
+    /// Reads and changes it.
+    Update,
+}
+
+/// A value that is known only when a step runs. Kernels take it as an argument at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar {
+    /// The learning rate of this step, in the plan's precision.
+    LearningRate,
+    /// The number of the step, from 0: `uint`. Part of the dropout generator's counter.
+    Step,
+    /// The low half of the run's seed: `uint`.
+    SeedLow,
+    /// The high half of the run's seed: `uint`.
+    SeedHigh,
+    /// How many images of the batch are real, the rest being padding: `int`.
+    Images,
+}
+
+/// The values of all scalars for one run of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scalars {
+    /// See [`Scalar::LearningRate`].
+    pub learning_rate: f64,
+    /// See [`Scalar::Step`].
+    pub step: u32,
+    /// See [`Scalar::SeedLow`] and [`Scalar::SeedHigh`].
+    pub seed: u64,
+    /// See [`Scalar::Images`].
+    pub images: u32,
+}
+
+/// One argument of a call, in the kernel's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// A buffer. A buffer stands at most once among a call's arguments: work in place names it once, as `Update`.
+    Buffer(BufferId, Access),
+    /// A value known at run time.
+    Scalar(Scalar),
+}
+
+/// An OpenCL kernel, specialised: `kernels/<file>.cl`, one function, defines and work size.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    /// File name without folder and ending: `conv`.
+    pub file: &'static str,
+    /// The function: `conv_forward_tiled`.
+    pub function: &'static str,
+    /// Build-time constants, `-D NAME=VALUE`. `REAL` and its vectors come from the prelude, not from here.
+    pub defines: Vec<(&'static str, String)>,
+    /// Work-items in each dimension; all at least 1.
+    pub global: [usize; 3],
+    /// Work-items of a group, `None` where the driver may choose.
+    pub local: Option<[usize; 3]>,
+}
+
+impl Kernel {
+    /// A kernel without defines, of one dimension, local size left to the driver.
+    pub fn new(file: &'static str, function: &'static str, items: usize) -> Self {
+        Self { file, function, defines: Vec::new(), global: [items.max(1), 1, 1], local: None }
+    }
+
+    /// Adds a build-time constant.
+    #[must_use]
+    pub fn define(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.defines.push((name, value.to_string()));
+        self
+    }
+
+    /// Adds a real build-time constant, exact to the last bit and with a decimal point.
+    #[must_use]
+    pub fn define_real(self, name: &'static str, value: f64) -> Self {
+        self.define(name, format_args!("((REAL){value:e})"))
+    }
+
+    /// Sets the work size.
+    #[must_use]
+    pub fn global(mut self, global: [usize; 3]) -> Self {
+        self.global = global.map(|items| items.max(1));
+        self
+    }
+
+    /// One work-item a group: the form of the register-tiled kernels on CPUs.
+    #[must_use]
+    pub fn single(mut self) -> Self {
+        self.local = Some([1, 1, 1]);
+        self
+    }
+}
+
+/// One piece of work, for both engines.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The OpenCL form.
+    pub kernel: Kernel,
+    /// Buffers and scalars, in the kernel's order.
+    pub arguments: Vec<Argument>,
+    /// The host form: the same work on the same buffers.
+    pub host: Arc<dyn Routine>,
+}
+
+impl Call {
+    /// A call of `kernel`, mirrored by `host`.
+    pub fn new(kernel: Kernel, host: impl Routine + 'static) -> Self {
+        Self { kernel, arguments: Vec::new(), host: Arc::new(host) }
+    }
+
+    /// Adds an argument that is only read.
+    #[must_use]
+    pub fn read(mut self, buffer: BufferId) -> Self {
+        self.arguments.push(Argument::Buffer(buffer, Access::Read));
+        self
+    }
+
+    /// Adds an argument that is written.
+    #[must_use]
+    pub fn write(mut self, buffer: BufferId) -> Self {
+        self.arguments.push(Argument::Buffer(buffer, Access::Write));
+        self
+    }
+
+    /// Adds an argument that is read and changed.
+    #[must_use]
+    pub fn update(mut self, buffer: BufferId) -> Self {
+        self.arguments.push(Argument::Buffer(buffer, Access::Update));
+        self
+    }
+
+    /// Adds a value known at run time.
+    #[must_use]
+    pub fn scalar(mut self, scalar: Scalar) -> Self {
+        self.arguments.push(Argument::Scalar(scalar));
+        self
+    }
+}
+
+/// One call's buffers on the host, in the order of the call's buffer arguments (scalars left out).
+pub type HostBuffers<'a, 'b> = &'a mut [&'b mut [u8]];
+
+/// A step's work in plain Rust.
+pub trait Routine: fmt::Debug + Send + Sync {
+    /// Does the work. `buffers` are the call's buffer arguments in order, each exactly its elements long.
+    fn run(&self, precision: Precision, buffers: HostBuffers<'_, '_>, scalars: &Scalars);
+}
+
+/// A routine written once over both number types; every one is a [`Routine`].
+pub trait RealRoutine: fmt::Debug + Send + Sync {
+    /// See [`Routine::run`].
+    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, scalars: &Scalars);
+}
+
+impl<R: RealRoutine> Routine for R {
+    fn run(&self, precision: Precision, buffers: HostBuffers<'_, '_>, scalars: &Scalars) {
+        match precision {
+            Precision::F32 => self.run_real::<f32>(buffers, scalars),
+            Precision::F64 => self.run_real::<f64>(buffers, scalars),
+        }
+    }
+}
+
+/// The buffers of a call, taken apart; panics where a routine and its call disagree (a bug of ours).
+pub fn take<'a, 'b, const N: usize>(buffers: &'a mut [&'b mut [u8]]) -> &'a mut [&'b mut [u8]; N] {
+    buffers.try_into().expect("internal error: a routine and its call disagree on the buffers")
+}
+
+/// A buffer's bytes as elements.
+pub fn elements<T: bytemuck::Pod>(bytes: &[u8]) -> &[T] {
+    bytemuck::cast_slice(bytes)
+}
+
+/// A buffer's bytes as elements that can be written.
+pub fn elements_mut<T: bytemuck::Pod>(bytes: &mut [u8]) -> &mut [T] {
+    bytemuck::cast_slice_mut(bytes)
+}
+
+/// A tensor: a buffer and how the tensor lies in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// Where.
+    pub buffer: BufferId,
+    /// How.
+    pub view: View,
+}
+
+/// A buffer that an op or the planner asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `c1.dst`.
+    pub name: String,
+    /// What an element is.
+    pub element: Element,
+    /// How many.
+    pub elements: usize,
+}
+
+/// A step that was asked for.
+#[derive(Clone, Debug)]
+pub struct Emitted {
+    /// `c1.forward`.
+    pub name: String,
+    /// The layer's index in the graph.
+    pub layer: Option<usize>,
+    /// The work.
+    pub call: Call,
+}
+
+/// Everything asked for so far, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// Buffers; [`BufferId`] is the index.
+    pub buffers: Vec<Request>,
+    /// Steps in the order of execution.
+    pub steps: Vec<Emitted>,
+}
+
+impl Ledger {
+    /// Asks for a buffer.
+    pub fn buffer(&mut self, name: impl Into<String>, element: Element, elements: usize) -> BufferId {
+        self.buffers.push(Request { name: name.into(), element, elements });
+        BufferId(self.buffers.len() - 1)
+    }
+
+    /// Asks for a tensor alone in its buffer.
+    pub fn tensor(&mut self, name: impl Into<String>, view: View) -> Tensor {
+        Tensor { buffer: self.buffer(name, Element::Real, view.elements()), view }
+    }
+
+    /// Asks for a step.
+    pub fn step(&mut self, name: impl Into<String>, layer: Option<usize>, call: Call) {
+        self.steps.push(Emitted { name: name.into(), layer, call });
+    }
+}
+
+/// A parameter's buffers, as a layer sees them.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// The values, packed.
+    pub value: BufferId,
+    /// How they are packed.
+    pub layout: Layout,
+    /// Where the gradient goes; only in training.
+    pub gradient: Option<BufferId>,
+}
+
+/// Where a layer stands in a plan: what it reads and writes.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The layer's name, `c1`.
+    pub name: String,
+    /// Its index in the graph: the dropout generator's object.
+    pub layer: usize,
+    /// Its inputs.
+    pub sources: Vec<Tensor>,
+    /// Its output.
+    pub destination: Tensor,
+    /// Its parameters, in the order of [`super::Op::parameters`].
+    pub parameters: Vec<Slot>,
+    /// Whether this is training: dropout on, and what the way back needs is kept.
+    pub training: bool,
+}
+
+/// The way back through a layer.
+#[derive(Clone, Debug)]
+pub struct Back {
+    /// The gradient of its output. The layer may change it.
+    pub d_dst: Tensor,
+    /// Where the gradients of its inputs go; `None` where nobody needs one.
+    pub d_src: Vec<Option<Tensor>>,
+    /// What its forward step kept.
+    pub kept: Vec<BufferId>,
+}
+
+impl Site {
+    /// Its only input.
+    pub fn source(&self) -> Tensor {
+        self.sources[0]
+    }
+
+    /// A step's or buffer's name.
+    pub fn named(&self, suffix: &str) -> String {
+        format!("{}.{suffix}", self.name)
+    }
+}
+
+/// The machine that a plan is for.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// The device's numbers.
+    pub limits: Limits,
+    /// What the numbers are.
+    pub precision: Precision,
+}

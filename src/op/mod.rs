@@ -1,0 +1,178 @@
+//! Layer kinds: one file a kind, all of it: attribute table, shape rule, parameters, multiply-adds, the maths on the
+//! host, the kernels it asks for, its tests.
+//!
+//! [`KINDS`] is the one list of kinds. The parser's did-you-mean, `check`, the formatter, the self-test and the README's
+//! table read it. To add a kind: its file here, its `kernels/<kind>.cl`, one golden case, its line in `KINDS`
+//! (kernels/README.md has the checklist). [`product`] holds what C and F share.
+
+pub mod activation;
+pub mod attribute;
+pub mod conv;
+pub mod dropout;
+pub mod emit;
+pub mod fully;
+pub mod layout;
+pub mod limits;
+pub mod loss;
+pub mod norm;
+pub mod optimizer;
+pub mod parameter;
+pub mod pool;
+pub mod product;
+pub mod real;
+pub mod shape;
+pub mod view;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::diagnostic::{Code, Diagnostics};
+use attribute::{Arguments, Attribute};
+use emit::{Back, BufferId, Ledger, Machine, Site};
+use parameter::Parameter;
+use shape::Shape;
+
+/// A layer kind, as the language knows it.
+#[derive(Debug)]
+pub struct Kind {
+    /// `C`.
+    pub letter: &'static str,
+    /// `convolution`.
+    pub name: &'static str,
+    /// What the number after the letter counts (`filters`), `None` where there is none.
+    pub width: Option<&'static str>,
+    /// What may stand in the parentheses, in the order of the canonical form after the flags.
+    pub attributes: &'static [Attribute],
+    /// Makes the op of one layer; `None` after an error, which it has pushed.
+    pub build: fn(&Arguments<'_>, &Recipe, &mut Diagnostics) -> Option<Arc<dyn Op>>,
+}
+
+/// Every layer kind.
+pub static KINDS: &[&Kind] = &[&conv::KIND, &pool::KIND, &norm::KIND, &fully::KIND, &activation::KIND];
+
+/// The kind of a layer word.
+pub fn kind(letter: &str) -> Option<&'static Kind> {
+    KINDS.iter().copied().find(|kind| kind.letter == letter)
+}
+
+/// How initial weights are drawn where a layer does not say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum InitRule {
+    /// Normal, mean 0, this deviation: the 2012 recipe.
+    Gaussian(f64),
+    /// Normal, deviation `sqrt(2 / fan_in)` (He et al. 2015, eq. 10).
+    He,
+    /// Normal, deviation `sqrt(2 / (fan_in + fan_out))` (Glorot and Bengio 2010, eq. 16's variance).
+    Xavier,
+}
+
+impl InitRule {
+    /// The deviation for a layer of this many inputs and outputs.
+    pub fn deviation(self, fan_in: usize, fan_out: usize) -> f64 {
+        match self {
+            Self::Gaussian(std) => std,
+            Self::He => (2.0 / fan_in as f64).sqrt(),
+            Self::Xavier => (2.0 / (fan_in + fan_out) as f64).sqrt(),
+        }
+    }
+}
+
+/// What the configuration says about layers that do not say it themselves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recipe {
+    /// Initial weights of C and F.
+    pub init: InitRule,
+    /// The deviation that `init=gaussian` means without a `std` of its own.
+    pub std: f64,
+    /// Initial biases.
+    pub bias: f64,
+    /// Dropout of hidden F layers.
+    pub dropout: f64,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self { init: InitRule::He, std: 0.01, bias: 0.0, dropout: 0.0 }
+    }
+}
+
+/// A shape rule that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which rule.
+    pub code: Code,
+    /// What is wrong, with the shapes.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Fault {
+    /// A broken rule.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), help: None }
+    }
+
+    /// Says what to write instead.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// The layouts that a layer wishes for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Columns of zeros beside the rows of its input.
+    pub src_halo: usize,
+    /// Columns of zeros beside the rows of its output's gradient.
+    pub d_dst_halo: usize,
+    /// Whether its input must have none.
+    pub src_dense: bool,
+}
+
+/// One layer's meaning: shape rule, parameters, and the steps that it lowers to.
+///
+/// Shapes are of one image. An op knows its attributes, never its place in a graph.
+pub trait Op: fmt::Debug + Send + Sync {
+    /// The kind.
+    fn kind(&self) -> &'static Kind;
+
+    /// The output's shape.
+    ///
+    /// # Errors
+    /// E0301, E0302, E0303, E0307 by the kind's shape rule.
+    fn output(&self, inputs: &[Shape]) -> Result<Shape, Fault>;
+
+    /// The output's shape where the input's is unknown (an `F` knows it all the same).
+    fn output_of_unknown(&self) -> Option<Shape> {
+        None
+    }
+
+    /// Learned parameters, named `weight`, `bias`, for an input that passed the shape rule.
+    fn parameters(&self, _input: Shape, _machine: &Machine) -> Vec<Parameter> {
+        Vec::new()
+    }
+
+    /// Number of learned values.
+    fn parameter_count(&self, _input: Shape) -> u64 {
+        0
+    }
+
+    /// Multiply-adds of one image, forward; C and F only.
+    fn multiply_adds(&self, _input: Shape, _output: Shape) -> u64 {
+        0
+    }
+
+    /// The layouts that its steps wish for.
+    fn wishes(&self, _inputs: &[Shape], _output: Shape, _machine: &Machine) -> Wishes {
+        Wishes::default()
+    }
+
+    /// Asks for the forward steps; returns the buffers to keep for the way back.
+    fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId>;
+
+    /// Asks for the backward steps: the gradients of the inputs that are wanted and of all parameters.
+    fn backward(&self, site: &Site, back: &Back, machine: &Machine, ledger: &mut Ledger);
+}

@@ -1,0 +1,358 @@
+//! `P`: pooling. Formulas and layouts stand in `kernels/pool.cl`.
+//!
+//! Shape rule: a convolution's; windows that do not fit are dropped, or kept and cut with `ceil`.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::attribute::{Arguments, Attribute, Type};
+use super::conv::{image_only, sized, windows};
+use super::emit::{Back, BufferId, Call, Element, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site, Tensor, elements, elements_mut, take};
+use super::real::Real;
+use super::shape::{Shape, Size, Window};
+use super::view::{D_DST, D_SRC, DST, SRC, View};
+use super::{Fault, Kind, Op, Recipe};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+
+/// `P`.
+pub static KIND: Kind = Kind {
+    letter: "P",
+    name: "pooling",
+    width: None,
+    attributes: &[
+        Attribute::variant("max", "the largest of the window (the default)"),
+        Attribute::variant("avg", "the average of the window's cells inside the image"),
+        Attribute::flag("global", "the whole map is one window"),
+        Attribute::flag("ceil", "windows that overhang the far edge are kept and cut there"),
+        Attribute::key("kernel", Type::Size { min: 1, word: None }, "2", "window size"),
+        Attribute::key("stride", Type::Size { min: 1, word: None }, "", "step between windows; default: the kernel"),
+        Attribute::key("pad", Type::Size { min: 0, word: None }, "0", "padding on each side; never wins a max, never counts in an average"),
+    ],
+    build,
+};
+
+/// What a window becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// Its largest value.
+    Max,
+    /// The average of its cells inside the image.
+    Average,
+}
+
+/// A pooling layer.
+#[derive(Debug)]
+pub struct Pool {
+    /// Max or average.
+    pub reduction: Reduction,
+    /// The windows; `None` pools the whole map.
+    pub window: Option<Window>,
+}
+
+fn build(arguments: &Arguments<'_>, _: &Recipe, sink: &mut Diagnostics) -> Option<Arc<dyn Op>> {
+    let before = sink.len();
+    let reduction = if arguments.variant == "avg" { Reduction::Average } else { Reduction::Max };
+    if arguments.has("global") {
+        for key in ["kernel", "stride", "pad", "ceil"] {
+            if arguments.has(key) {
+                arguments.contradict(key, "global", format!("`{key}` contradicts `global`, which pools the whole map"), format!("leave out `{key}` or `global`"), sink);
+            }
+        }
+        return (sink.len() == before).then(|| Arc::new(Pool { reduction, window: None }) as Arc<dyn Op>);
+    }
+    let size = arguments.size("kernel").unwrap_or(Size::square(2));
+    let stride = arguments.size("stride").unwrap_or(size);
+    let pad = arguments.size("pad").unwrap_or(Size::square(0));
+    if pad.height >= size.height || pad.width >= size.width {
+        sink.push(
+            Diagnostic::error(Code::E0205, format!("`pad` must be below the kernel, and {pad} is not below {size}"))
+                .at(arguments.source, arguments.span("pad"))
+                .help("a window of nothing but padding has no value"),
+        );
+    }
+    let window = Window { size, stride, pad, ceil: arguments.has("ceil") };
+    (sink.len() == before).then(|| Arc::new(Pool { reduction, window: Some(window) }) as Arc<dyn Op>)
+}
+
+/// One pooling on known sizes.
+#[derive(Clone, Copy, Debug)]
+struct Geometry {
+    window: Window,
+    src: View,
+    dst: View,
+}
+
+impl Geometry {
+    /// Whether a place within a window fits a byte.
+    fn place(&self) -> Element {
+        if self.window.size.area() <= 256 { Element::Byte } else { Element::Int }
+    }
+
+    fn kernel(&self, function: &'static str, part: &'static str, views: [(&View, [&'static str; 4]); 2]) -> Kernel {
+        let ([channels, ih, iw], [_, oh, ow]) = (self.src.shape.dimensions(), self.dst.shape.dimensions());
+        let w = &self.window;
+        let kernel = Kernel::new("pool", function, 1)
+            .define(part, 1)
+            .define("C", channels)
+            .define("IH", ih)
+            .define("IW", iw)
+            .define("OH", oh)
+            .define("OW", ow)
+            .define("KY", w.size.height)
+            .define("KX", w.size.width)
+            .define("SY", w.stride.height)
+            .define("SX", w.stride.width)
+            .define("PY", w.pad.height)
+            .define("PX", w.pad.width)
+            .define("PLACE", if self.place() == Element::Byte { "uchar" } else { "int" });
+        views.into_iter().fold(kernel, |kernel, (view, names)| view.define(kernel, names))
+    }
+
+    /// The window cells inside the image of output `(oy, ox)`: rows, columns of the input.
+    fn cells(&self, oy: usize, ox: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+        let [_, ih, iw] = self.src.shape.dimensions();
+        let axis = |o: usize, stride: usize, pad: usize, size: usize, end: usize| (o * stride).saturating_sub(pad)..(o * stride + size).saturating_sub(pad).min(end);
+        let w = &self.window;
+        (axis(oy, w.stride.height, w.pad.height, w.size.height, ih), axis(ox, w.stride.width, w.pad.width, w.size.width, iw))
+    }
+
+    /// Where an input cell stands in the window of output `(oy, ox)`.
+    fn place_of(&self, oy: usize, ox: usize, y: usize, x: usize) -> usize {
+        let w = &self.window;
+        (y + w.pad.height - oy * w.stride.height) * w.size.width + x + w.pad.width - ox * w.stride.width
+    }
+}
+
+impl Pool {
+    fn geometry(&self, src: View, dst: View) -> Geometry {
+        let [_, height, width] = src.shape.dimensions();
+        let whole = Size { height, width };
+        Geometry { window: self.window.unwrap_or(Window { size: whole, stride: whole, pad: Size::square(0), ceil: false }), src, dst }
+    }
+}
+
+impl Op for Pool {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn output(&self, inputs: &[Shape]) -> Result<Shape, Fault> {
+        let [channels, height, width] = image_only(&KIND, inputs[0])?;
+        let Some(window) = &self.window else { return Ok(Shape::image(channels, 1, 1)) };
+        let (oh, ow) = windows(window, height, width)?;
+        sized(Shape::image(channels, oh, ow))
+    }
+
+    fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
+        let (src, dst) = (site.source(), site.destination);
+        let geometry = self.geometry(src.view, dst.view);
+        let [channels, oh, ow] = dst.view.shape.dimensions();
+        let global = [ow * channels, oh, dst.view.batch];
+        let views = [(&src.view, SRC), (&dst.view, DST)];
+        match self.reduction {
+            Reduction::Max => {
+                let kernel = geometry.kernel("pool_max_forward", "MAX_FORWARD", views).global(global);
+                let kernel = if site.training { kernel.define("SAVE_PLACE", 1) } else { kernel };
+                let mut call = Call::new(kernel, MaxForward { geometry, keep: site.training }).read(src.buffer).write(dst.buffer);
+                let place = site.training.then(|| ledger.buffer(site.named("place"), geometry.place(), global.iter().product()));
+                if let Some(place) = place {
+                    call = call.write(place);
+                }
+                ledger.step(site.named("forward"), Some(site.layer), call);
+                place.into_iter().collect()
+            }
+            Reduction::Average => {
+                let kernel = geometry.kernel("pool_avg_forward", "AVG_FORWARD", views).global(global);
+                ledger.step(site.named("forward"), Some(site.layer), Call::new(kernel, AverageForward { geometry }).read(src.buffer).write(dst.buffer));
+                Vec::new()
+            }
+        }
+    }
+
+    fn backward(&self, site: &Site, back: &Back, _: &Machine, ledger: &mut Ledger) {
+        let Some(d_src) = back.d_src[0] else { return };
+        let d_dst = back.d_dst;
+        let geometry = self.geometry(d_src.view, d_dst.view);
+        let [channels, ih, iw] = d_src.view.shape.dimensions();
+        let global = [iw * channels, ih, d_src.view.batch];
+        let views = [(&d_src.view, D_SRC), (&d_dst.view, D_DST)];
+        let call = match self.reduction {
+            Reduction::Max => {
+                let kernel = geometry.kernel("pool_max_backward", "MAX_BACKWARD", views).global(global);
+                Call::new(kernel, MaxBackward { geometry }).read(back.kept[0])
+            }
+            Reduction::Average => Call::new(geometry.kernel("pool_avg_backward", "AVG_BACKWARD", views).global(global), AverageBackward { geometry }),
+        };
+        let Tensor { buffer, .. } = d_dst;
+        ledger.step(site.named("backward"), Some(site.layer), call.read(buffer).write(d_src.buffer));
+    }
+}
+
+#[derive(Debug)]
+struct MaxForward {
+    geometry: Geometry,
+    keep: bool,
+}
+
+#[derive(Debug)]
+struct MaxBackward {
+    geometry: Geometry,
+}
+
+#[derive(Debug)]
+struct AverageForward {
+    geometry: Geometry,
+}
+
+#[derive(Debug)]
+struct AverageBackward {
+    geometry: Geometry,
+}
+
+/// The largest values of each window, and their places, a row of channels at a time.
+fn maxima<T: Real>(geometry: &Geometry, src: &[T], n: usize, dst: &mut [T], mut keep: impl FnMut(usize, &[usize])) {
+    let [channels, oh, ow] = geometry.dst.shape.dimensions();
+    let (mut best, mut place) = (vec![T::zero(); channels], vec![0usize; channels]);
+    for oy in 0..oh {
+        for ox in 0..ow {
+            let (rows, columns) = geometry.cells(oy, ox);
+            let mut first = true;
+            for y in rows {
+                for x in columns.clone() {
+                    let (at, here) = (geometry.src.at(n, 0, y, x), geometry.place_of(oy, ox, y, x));
+                    let values = &src[at..at + channels];
+                    if first {
+                        best.copy_from_slice(values);
+                        place.fill(here);
+                        first = false;
+                        continue;
+                    }
+                    for ((best, place), &value) in best.iter_mut().zip(&mut place).zip(values) {
+                        let wins = value > *best || value.is_nan();
+                        *best = if wins { value } else { *best };
+                        *place = if wins { here } else { *place };
+                    }
+                }
+            }
+            let to = geometry.dst.at(0, 0, oy, ox);
+            dst[to..to + channels].copy_from_slice(&best);
+            keep((oy * ow + ox) * channels, &place);
+        }
+    }
+}
+
+impl RealRoutine for MaxForward {
+    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
+        let geometry = &self.geometry;
+        let image = geometry.dst.shape.elements();
+        if !self.keep {
+            let [src, dst] = take(buffers);
+            let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
+            dst.par_chunks_mut(geometry.dst.image).enumerate().for_each(|(n, dst)| maxima(geometry, src, n, dst, |_, _| ()));
+            return;
+        }
+        let [src, dst, place] = take(buffers);
+        let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
+        let dst = dst.par_chunks_mut(geometry.dst.image);
+        match geometry.place() {
+            Element::Byte => dst.zip(place.par_chunks_mut(image)).enumerate().for_each(|(n, (dst, kept))| {
+                maxima(geometry, src, n, dst, |at, place| kept[at..at + place.len()].iter_mut().zip(place).for_each(|(kept, place)| *kept = *place as u8));
+            }),
+            _ => dst.zip(elements_mut::<i32>(place).par_chunks_mut(image)).enumerate().for_each(|(n, (dst, kept))| {
+                maxima(geometry, src, n, dst, |at, place| kept[at..at + place.len()].iter_mut().zip(place).for_each(|(kept, place)| *kept = *place as i32));
+            }),
+        }
+    }
+}
+
+/// Zeros one image's pixels.
+fn clear<T: Real>(values: &mut [T], view: &View) {
+    let [channels, height, width] = view.shape.dimensions();
+    for y in 0..height {
+        for x in 0..width {
+            let at = view.at(0, 0, y, x);
+            values[at..at + channels].fill(T::zero());
+        }
+    }
+}
+
+impl RealRoutine for MaxBackward {
+    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
+        let [place, d_dst, d_src] = take(buffers);
+        let (d_dst, d_src): (&[T], &mut [T]) = (elements(d_dst), elements_mut(d_src));
+        let geometry = &self.geometry;
+        let [channels, oh, ow] = geometry.dst.shape.dimensions();
+        let width = geometry.window.size.width;
+        let (pad, stride) = (geometry.window.pad, geometry.window.stride);
+        let place_at = |at: usize| match geometry.place() {
+            Element::Byte => place[at] as usize,
+            _ => elements::<i32>(place)[at] as usize,
+        };
+        d_src.par_chunks_mut(geometry.src.image).enumerate().for_each(|(n, d_src)| {
+            clear(d_src, &geometry.src);
+            for oy in 0..oh {
+                for ox in 0..ow {
+                    let (from, places) = (geometry.dst.at(n, 0, oy, ox), ((n * oh + oy) * ow + ox) * channels);
+                    for c in 0..channels {
+                        let place = place_at(places + c);
+                        let (y, x) = (oy * stride.height + place / width - pad.height, ox * stride.width + place % width - pad.width);
+                        d_src[geometry.src.at(0, c, y, x)] += d_dst[from + c];
+                    }
+                }
+            }
+        });
+    }
+}
+
+impl RealRoutine for AverageForward {
+    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
+        let [src, dst] = take(buffers);
+        let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
+        let geometry = &self.geometry;
+        let [channels, oh, ow] = geometry.dst.shape.dimensions();
+        dst.par_chunks_mut(geometry.dst.image).enumerate().for_each(|(n, dst)| {
+            clear(dst, &geometry.dst);
+            for oy in 0..oh {
+                for ox in 0..ow {
+                    let (rows, columns) = geometry.cells(oy, ox);
+                    let to = geometry.dst.at(0, 0, oy, ox);
+                    let out = &mut dst[to..to + channels];
+                    let cells = T::of((rows.len() * columns.len()) as f64);
+                    for y in rows {
+                        for x in columns.clone() {
+                            let at = geometry.src.at(n, 0, y, x);
+                            out.iter_mut().zip(&src[at..at + channels]).for_each(|(sum, value)| *sum += *value);
+                        }
+                    }
+                    out.iter_mut().for_each(|sum| *sum /= cells);
+                }
+            }
+        });
+    }
+}
+
+impl RealRoutine for AverageBackward {
+    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
+        let [d_dst, d_src] = take(buffers);
+        let (d_dst, d_src): (&[T], &mut [T]) = (elements(d_dst), elements_mut(d_src));
+        let geometry = &self.geometry;
+        let [channels, oh, ow] = geometry.dst.shape.dimensions();
+        d_src.par_chunks_mut(geometry.src.image).enumerate().for_each(|(n, d_src)| {
+            clear(d_src, &geometry.src);
+            for oy in 0..oh {
+                for ox in 0..ow {
+                    let (rows, columns) = geometry.cells(oy, ox);
+                    let from = geometry.dst.at(n, 0, oy, ox);
+                    let cells = T::of((rows.len() * columns.len()) as f64);
+                    for y in rows {
+                        for x in columns.clone() {
+                            let at = geometry.src.at(0, 0, y, x);
+                            d_src[at..at + channels].iter_mut().zip(&d_dst[from..from + channels]).for_each(|(sum, value)| *sum += *value / cells);
+                        }
+                    }
+                }
+            }
+        });
+    }
+}

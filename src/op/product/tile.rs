@@ -1,0 +1,104 @@
+//! Register tiles of the CPU kernels: how many values one work-item holds in vector registers.
+//!
+//! A tile is `rows` x (`vectors` x `lanes`) values. The choice minimises an estimate of the time: multiply-adds of all
+//! tiles, overhang included, plus the loads that feed them. 512-bit machines have 32 vector registers, of which 28
+//! accumulators are the most that fit beside operands (measured with PoCL 3.1 on Zen 4; 42 fall by a quarter); others
+//! have 16, of which 12.
+
+use super::super::emit::{Kernel, Machine};
+
+/// The shape of a register tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tile {
+    /// Pixels (forward, input gradient) or depths (weight gradient).
+    pub rows: usize,
+    /// Vectors of neighbouring outputs.
+    pub vectors: usize,
+    /// Numbers in a vector.
+    pub lanes: usize,
+}
+
+/// A weight gradient's tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WeightTile {
+    /// The tile.
+    pub tile: Tile,
+    /// Whole filter rows that the tile spans; 1: it lies within one.
+    pub filter_rows: usize,
+}
+
+/// Accumulators that fit the machine's vector registers.
+fn accumulators(machine: &Machine) -> usize {
+    if machine.limits.vector_bytes >= 64 { 28 } else { 12 }
+}
+
+/// Relative time of one step of a tile: a multiply-add an accumulator, a load a row and a vector, two of each at once.
+fn step_cost(rows: usize, vectors: usize) -> f64 {
+    let (products, loads) = ((rows * vectors) as f64, (rows + vectors) as f64);
+    products.max(loads) + 0.25 * loads
+}
+
+impl Tile {
+    /// Values along the outputs.
+    pub fn columns(&self) -> usize {
+        self.vectors * self.lanes
+    }
+
+    /// Build-time constants of the kernel.
+    pub fn define(&self, kernel: Kernel) -> Kernel {
+        kernel.define("MR", self.rows).define("NV", self.vectors).define("VW", self.lanes)
+    }
+
+    /// The cheapest tile for `columns` neighbouring pixels and `outputs` channels.
+    pub fn choose(machine: &Machine, columns: usize, outputs: usize) -> Self {
+        let lanes = machine.limits.lanes(machine.precision);
+        let mut best: Option<(f64, Self)> = None;
+        for vectors in 1..=4.min(outputs.div_ceil(lanes)) {
+            let tile = Self::with_vectors(machine, columns, vectors);
+            let cost = outputs.div_ceil(tile.columns()) as f64 * columns.div_ceil(tile.rows) as f64 * step_cost(tile.rows, vectors);
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                best = Some((cost, tile));
+            }
+        }
+        best.expect("internal error: every layer has a tile").1
+    }
+
+    /// The forward tile for weights that are packed in panels of `panel` outputs.
+    pub fn forward(machine: &Machine, columns: usize, panel: usize) -> Self {
+        Self::with_vectors(machine, columns, panel / machine.limits.lanes(machine.precision))
+    }
+
+    /// The cheapest tile of so many vectors.
+    fn with_vectors(machine: &Machine, columns: usize, vectors: usize) -> Self {
+        let lanes = machine.limits.lanes(machine.precision);
+        let most = (accumulators(machine) / vectors).clamp(1, columns);
+        let rows = (1..=most)
+            .min_by(|&a, &b| {
+                let cost = |rows: usize| columns.div_ceil(rows) as f64 * step_cost(rows, vectors);
+                cost(a).total_cmp(&cost(b)).then(b.cmp(&a))
+            })
+            .unwrap_or(1);
+        Self { rows, vectors, lanes }
+    }
+
+    /// The weight gradient's tile: over runs of `run` source numbers, `filter_height` of them a filter.
+    pub fn weight(machine: &Machine, run: usize, filter_height: usize, panel: usize, row_runs: bool) -> WeightTile {
+        let lanes = machine.limits.lanes(machine.precision);
+        let vectors = panel / lanes;
+        let most = (accumulators(machine) / vectors).max(1);
+        // Short rows (one to three channels) join into one tile while they fit.
+        let filter_rows = if row_runs { (1..=filter_height).rev().find(|rows| filter_height.is_multiple_of(*rows) && rows * run <= most).unwrap_or(1) } else { 1 };
+        if filter_rows > 1 {
+            return WeightTile { tile: Self { rows: filter_rows * run, vectors, lanes }, filter_rows };
+        }
+        WeightTile { tile: Self::with_vectors(machine, run, vectors), filter_rows: 1 }
+    }
+
+    /// Outputs of a weight panel: the forward tile's columns on a CPU; all outputs side by side elsewhere.
+    pub fn panel(machine: &Machine, columns: usize, outputs: usize) -> usize {
+        match machine.limits.class {
+            super::Class::Cpu => Self::choose(machine, columns, outputs).columns(),
+            _ => outputs,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Accuracy, loss and confusion of a network on a data set.
+
+use crate::config::Scale;
+use crate::data::{self, Dataset, Mean};
+use crate::diagnostic::Diagnostic;
+use crate::op::real::{Precision, Real};
+
+use super::session::{Session, cross_entropy};
+
+/// Results over a whole set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Images.
+    pub images: usize,
+    /// The share whose largest logit is the label's.
+    pub accuracy: f64,
+    /// The share whose label is among the five largest logits (all, where there are at most five classes).
+    pub top5: f64,
+    /// The mean cross-entropy.
+    pub loss: f64,
+    /// `confusion[label][answer]`: images. As wide as the classifier.
+    pub confusion: Vec<Vec<u64>>,
+}
+
+/// Runs a set through the network.
+///
+/// # Errors
+/// Those of reading images, and E0704.
+pub fn evaluate(session: &mut Session, set: &Dataset, mean: &Mean, scale: Scale) -> Result<Evaluation, Diagnostic> {
+    match session.precision {
+        Precision::F32 => evaluate_real::<f32>(session, set, mean, scale),
+        Precision::F64 => evaluate_real::<f64>(session, set, mean, scale),
+    }
+}
+
+fn evaluate_real<T: Real>(session: &mut Session, set: &Dataset, mean: &Mean, scale: Scale) -> Result<Evaluation, Diagnostic> {
+    let units = session.graph.classes().unwrap_or(0);
+    let (mut right, mut near, mut loss) = (0u64, 0u64, 0.0);
+    let mut confusion = vec![vec![0; units]; units];
+    let all: Vec<u32> = (0..set.len() as u32).collect();
+    for indices in all.chunks(session.batch) {
+        let mut images = vec![T::zero(); indices.len() * set.shape().elements()];
+        data::gather(set, indices, mean, scale, &mut images)?;
+        let logits = session.logits(&images)?;
+        for (logits, &index) in logits.chunks_exact(units).zip(indices) {
+            let label = set.labels()[index as usize] as usize;
+            let (rank, answer) = rank(logits, label);
+            right += u64::from(answer == label);
+            near += u64::from(rank < 5);
+            loss += cross_entropy(logits, label);
+            confusion[label][answer] += 1;
+        }
+    }
+    let images = set.len() as f64;
+    Ok(Evaluation { images: set.len(), accuracy: right as f64 / images, top5: near as f64 / images, loss: loss / images, confusion })
+}
+
+/// How many logits beat the label's (of equal ones the first counts), and the largest one's class.
+fn rank(logits: &[f64], label: usize) -> (usize, usize) {
+    let beats = |c: usize| logits[c] > logits[label] || (logits[c] == logits[label] && c < label);
+    let mut answer = 0;
+    for c in 1..logits.len() {
+        if logits[c] > logits[answer] {
+            answer = c;
+        }
+    }
+    ((0..logits.len()).filter(|&c| c != label && beats(c)).count(), answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_count_what_beats_the_label_and_equal_logits_go_to_the_first() {
+        assert_eq!(rank(&[0.1, 3.0, 2.0], 2), (1, 1));
+        assert_eq!(rank(&[1.0, 1.0], 1), (1, 0));
+        assert_eq!(rank(&[1.0, 1.0], 0), (0, 0));
+    }
+}

@@ -1,0 +1,11 @@
+//! Running: a network on a device, its training, its evaluation, its files, and the checks of a device.
+
+pub mod checkpoint;
+pub mod evaluate;
+pub mod folder;
+pub mod golden;
+pub mod runner;
+pub mod schedule;
+pub mod selftest;
+pub mod session;
+pub mod train;

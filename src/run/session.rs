@@ -1,0 +1,256 @@
+//! A network on a device: training and inference plans over the same parameters.
+
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::config::{self, Config};
+use crate::device::Device;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::ir::Graph;
+use crate::op::emit::{Machine, Scalars};
+use crate::op::optimizer::Sgd;
+use crate::op::parameter::{Init, Parameter};
+use crate::op::real::{Precision, Real};
+use crate::op::{InitRule, Recipe};
+use crate::plan::lower::{Head, Options, lower};
+use crate::random::{Purpose, Stream};
+
+use super::runner::Runner;
+
+/// A network on a device.
+pub struct Session {
+    /// The network.
+    pub graph: Graph,
+    /// The device.
+    pub device: Box<dyn Device>,
+    /// What the numbers are.
+    pub precision: Precision,
+    /// Images of a batch.
+    pub batch: usize,
+    training: Option<Runner>,
+    inference: Runner,
+}
+
+/// What a training step gave.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// The loss, averaged over the batch.
+    pub loss: f64,
+    /// The share of images whose largest logit was the label's.
+    pub accuracy: f64,
+}
+
+/// A parameter's logical values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// `c1.weight`.
+    pub name: String,
+    /// PyTorch's sizes.
+    pub shape: Vec<usize>,
+    /// In C order.
+    pub values: Vec<f64>,
+}
+
+/// What the configuration says about layers that do not say it themselves.
+pub fn recipe(config: &Config) -> Recipe {
+    let init = match config.init.weights {
+        config::Weights::He => InitRule::He,
+        config::Weights::Xavier => InitRule::Xavier,
+        config::Weights::Gaussian => InitRule::Gaussian(config.init.std),
+    };
+    Recipe { init, std: config.init.std, bias: config.init.bias, dropout: config.regularization.dropout }
+}
+
+/// The update rule of the configuration.
+pub fn optimizer(config: &Config) -> Sgd {
+    let optimizer = &config.optimizer;
+    Sgd { momentum: optimizer.momentum, weight_decay: optimizer.weight_decay, decay_biases: optimizer.decay_biases }
+}
+
+/// The precision of the configuration, where the device has it.
+///
+/// # Errors
+/// E0706 where it has not.
+pub fn precision(config: &Config, device: &dyn Device) -> Result<Precision, Diagnostic> {
+    let missing = |what: &str| {
+        let name = &device.description().name;
+        config.point("device.precision", Diagnostic::error(Code::E0706, format!("`{name}` does not compute in {what}")).help("write `precision = \"f32\"`"))
+    };
+    match config.device.precision {
+        config::Precision::F32 => Ok(Precision::F32),
+        config::Precision::F64 if device.limits().double => Ok(Precision::F64),
+        config::Precision::F64 => Err(missing("f64")),
+        config::Precision::Tf32 => Err(missing("tf32")),
+    }
+}
+
+impl Session {
+    /// Plans the network and loads it: for training where an optimizer is given, and for inference. All parameters are
+    /// zero until [`Self::initialize`] or [`Self::write`].
+    ///
+    /// # Errors
+    /// As [`Device::load`].
+    pub fn new(graph: Graph, mut device: Box<dyn Device>, precision: Precision, batch: usize, optimizer: Option<Sgd>) -> Result<Self, Diagnostic> {
+        let machine = Machine { limits: device.limits().clone(), precision };
+        let training = match optimizer {
+            Some(optimizer) => Some(Runner::load(&mut *device, lower(&graph, &Options::training(batch, optimizer), &machine))?),
+            None => None,
+        };
+        let inference = Options { head: Head::None, ..Options::inference(batch) };
+        let inference = Runner::load(&mut *device, lower(&graph, &inference, &machine))?;
+        Ok(Self { graph, device, precision, batch, training, inference })
+    }
+
+    /// Bytes of the plans in use.
+    pub fn planned_bytes(&self) -> u64 {
+        self.training.as_ref().map_or(0, |runner| runner.plan.total_bytes()).max(self.inference.plan.total_bytes())
+    }
+
+    /// Draws initial values: normally distributed ones from the stream (seed; init, the parameter's index), in the order
+    /// of the logical values. They do not depend on device, layout or precision.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    pub fn initialize(&mut self, seed: u64) -> Result<(), Diagnostic> {
+        let plan = self.inference.plan.clone();
+        for (index, buffers) in plan.parameters.iter().enumerate() {
+            let values = initial_values(&buffers.parameter, index, seed);
+            self.inference.write_parameter(&mut *self.device, &buffers.parameter, buffers.value, &values)?;
+        }
+        Ok(())
+    }
+
+    /// All parameters' values.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    pub fn read(&mut self) -> Result<Vec<Tensor>, Diagnostic> {
+        let plan = self.inference.plan.clone();
+        let mut tensors = Vec::new();
+        for buffers in &plan.parameters {
+            let parameter = &buffers.parameter;
+            let values = self.inference.read_parameter(&mut *self.device, parameter, buffers.value)?;
+            tensors.push(Tensor { name: parameter.name.clone(), shape: parameter.shape.clone(), values });
+        }
+        Ok(tensors)
+    }
+
+    /// The optimizer's state, `c1.weight.velocity` and so on; nothing where this is no training.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    pub fn read_optimizer(&mut self) -> Result<Vec<Tensor>, Diagnostic> {
+        let Some(runner) = &self.training else { return Ok(Vec::new()) };
+        let mut tensors = Vec::new();
+        for buffers in &runner.plan.parameters {
+            let Some(velocity) = buffers.velocity else { continue };
+            let values = runner.read_parameter(&mut *self.device, &buffers.parameter, velocity)?;
+            tensors.push(Tensor { name: format!("{}.velocity", buffers.parameter.name), shape: buffers.parameter.shape.clone(), values });
+        }
+        Ok(tensors)
+    }
+
+    /// Sets all parameters. The caller has checked that they fit.
+    ///
+    /// # Errors
+    /// E0602 tensors that are missing or of another shape; E0704 the device failed.
+    pub fn write(&mut self, tensors: &[Tensor]) -> Result<(), Diagnostic> {
+        let plan = self.inference.plan.clone();
+        let mut misfits = Vec::new();
+        for buffers in &plan.parameters {
+            let parameter = &buffers.parameter;
+            match tensors.iter().find(|tensor| tensor.name == parameter.name) {
+                Some(tensor) if tensor.shape == parameter.shape => {
+                    self.inference.write_parameter(&mut *self.device, parameter, buffers.value, &tensor.values)?;
+                }
+                Some(tensor) => misfits.push(format!("`{}` is {:?} in the checkpoint and {:?} in the network", parameter.name, tensor.shape, parameter.shape)),
+                None => misfits.push(format!("`{}`, {:?} in the network, is not in the checkpoint", parameter.name, parameter.shape)),
+            }
+        }
+        if misfits.is_empty() {
+            return Ok(());
+        }
+        let mut diagnostic = Diagnostic::error(Code::E0602, format!("{} of {} tensors do not fit the network", misfits.len(), plan.parameters.len()));
+        diagnostic.notes = misfits;
+        Err(diagnostic)
+    }
+
+    /// One training step on a batch: images `[batch, channels, height, width]`, already less their mean.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    ///
+    /// # Panics
+    /// Where the session is not for training.
+    pub fn step<T: Real>(&mut self, images: &[T], labels: &[i32], scalars: &Scalars) -> Result<Step, Diagnostic> {
+        let runner = self.training.clone().expect("internal error: the session is not for training");
+        let plan = &runner.plan;
+        let (Some(given), Some((losses, correct))) = (plan.labels, plan.loss) else { unreachable!("internal error: a training plan has a loss") };
+        self.upload(&runner, images)?;
+        runner.write_ints(&mut *self.device, given, labels)?;
+        runner.run_all(&mut *self.device, scalars)?;
+        let losses = runner.read_reals(&mut *self.device, losses, self.batch)?;
+        let correct = runner.read_ints(&mut *self.device, correct)?;
+        let images = self.batch as f64;
+        Ok(Step { loss: losses.iter().sum::<f64>() / images, accuracy: f64::from(correct.iter().sum::<i32>()) / images })
+    }
+
+    /// The logits of up to a batch of images, `[images, classes]`.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    pub fn logits<T: Real>(&mut self, images: &[T]) -> Result<Vec<f64>, Diagnostic> {
+        let runner = self.inference.clone();
+        let image = self.graph.input_shape().elements();
+        let count = images.len() / image;
+        if count == self.batch {
+            self.upload(&runner, images)?;
+        } else {
+            let mut padded = images.to_vec();
+            padded.resize(self.batch * image, T::zero());
+            self.upload(&runner, &padded)?;
+        }
+        runner.run_all(&mut *self.device, &Scalars::default())?;
+        let mut logits = runner.read_tensor(&mut *self.device, runner.plan.output)?;
+        logits.truncate(count * self.graph.classes().unwrap_or(0));
+        Ok(logits)
+    }
+
+    fn upload<T: Real>(&mut self, runner: &Runner, images: &[T]) -> Result<(), Diagnostic> {
+        debug_assert_eq!(T::PRECISION, self.precision, "internal error: images of another precision");
+        let (buffer, view) = runner.plan.input;
+        let mut physical = vec![T::zero(); view.elements()];
+        view.scatter(images, &mut physical);
+        self.device.write(runner.loaded, buffer, bytemuck::cast_slice(&physical))
+    }
+}
+
+/// A parameter's initial values, logical.
+pub fn initial_values(parameter: &Parameter, index: usize, seed: u64) -> Vec<f64> {
+    match parameter.init {
+        Init::Constant(value) => vec![value; parameter.count()],
+        Init::Gaussian(deviation) => {
+            let mut stream = Stream::new(seed, Purpose::Init, index as u32, 0);
+            (0..parameter.count())
+                .map(|_| {
+                    let normal: f64 = StandardNormal.sample(&mut stream);
+                    deviation * normal
+                })
+                .collect()
+        }
+    }
+}
+
+/// `-log softmax(logits)[label]`, in f64.
+pub fn cross_entropy(logits: &[f64], label: usize) -> f64 {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logits.iter().map(|z| (z - largest).exp()).sum();
+    sum.ln() - (logits[label] - largest)
+}
+
+/// The classes' probabilities, in f64.
+pub fn softmax(logits: &[f64]) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let exponentials: Vec<f64> = logits.iter().map(|z| (z - largest).exp()).collect();
+    let sum: f64 = exponentials.iter().sum();
+    exponentials.into_iter().map(|e| e / sum).collect()
+}

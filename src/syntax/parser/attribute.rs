@@ -1,0 +1,146 @@
+//! What stands in a layer's parentheses.
+//!
+//! Owns slots (what stands between two commas) and the form of values; what a key or a word means is for src/op.
+
+use super::{Node, Reader, Rule};
+use crate::source::Span;
+use crate::syntax::fault::Fault;
+use crate::syntax::tree::{Attribute, Spanned, Value};
+
+impl<'a> Reader<'a> {
+    pub(super) fn attributes(&mut self, pair: Node<'a>) -> Vec<Attribute> {
+        let mut attributes = Vec::new();
+        let parts: Vec<_> = pair.into_inner().collect();
+        let mut blamed = None;
+        self.value_missed = false;
+        for (index, part) in parts.iter().enumerate() {
+            if part.as_rule() != Rule::slot {
+                continue;
+            }
+            let before = attributes.len();
+            // `kernel=,3`: the 3 is the value that is missed already.
+            let excused = std::mem::take(&mut self.value_missed);
+            let filled =
+                self.slot(part.clone(), excused, &mut attributes) || attributes.len() > before;
+            // `()` is an empty list. Elsewhere an empty slot has a comma beside it, which is reported once.
+            if !filled && parts.len() > 1 {
+                let comma = parts
+                    .get(index + 1)
+                    .unwrap_or(&parts[index.saturating_sub(1)]);
+                let at = self.span(comma);
+                if blamed != Some(at) {
+                    self.report(at, Fault::EmptySlot);
+                }
+                blamed = Some(at);
+            }
+        }
+        attributes
+    }
+
+    /// What stands between two commas; false where nothing does. Junk alone is no new mistake where it is `excused`.
+    fn slot(&mut self, pair: Node<'a>, excused: bool, attributes: &mut Vec<Attribute>) -> bool {
+        let mut before: Option<Span> = None;
+        let mut junk = false;
+        for item in pair.into_inner() {
+            self.odd += usize::from(before.is_some());
+            let mut span = self.span(&item);
+            if item.as_rule() == Rule::junk_attribute {
+                span.end = span.start + self.source.slice(span).trim_end().len();
+                if !junk && (before.is_some() || !excused) {
+                    let fault = before.map_or(Fault::JunkAttribute, |before| {
+                        Fault::AfterAttribute { before }
+                    });
+                    self.report(span, fault);
+                }
+                junk = true;
+                attributes.push(damaged(span));
+            } else {
+                let attribute = self.attribute(item, span);
+                let bare = attribute.value.is_none();
+                match before {
+                    Some(before) if !junk && bare => {
+                        self.report(span, Fault::AfterAttribute { before });
+                    }
+                    Some(before) if !junk => self.report(span, Fault::MissingComma { before }),
+                    _ => {}
+                }
+                if before.is_some() && bare {
+                    junk = true;
+                    attributes.push(damaged(span));
+                } else {
+                    attributes.push(attribute);
+                }
+            }
+            before = Some(span);
+        }
+        before.is_some()
+    }
+
+    fn attribute(&mut self, pair: Node<'a>, span: Span) -> Attribute {
+        let mut key = Spanned {
+            value: String::new(),
+            span,
+        };
+        let (mut equals, mut value) = (false, None);
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::key => key = self.spanned(&part),
+                Rule::equals => equals = true,
+                Rule::colon => self.report(span, Fault::ColonAttribute),
+                _ => value = Some(self.value(&part)),
+            }
+        }
+        if equals && value.is_none() {
+            self.report(span, Fault::NoValue);
+            self.value_missed = true;
+            value = Some(Spanned {
+                value: Value::Error,
+                span: Span::new(span.end, span.end),
+            });
+        }
+        Attribute { key, value, span }
+    }
+
+    fn value(&mut self, pair: &Node<'a>) -> Spanned<Value> {
+        let text = pair.as_str();
+        let mut span = self.span(pair);
+        let value = match pair.as_rule() {
+            Rule::number => Value::Number(text.to_owned()),
+            Rule::value_word => Value::Word(text.to_owned()),
+            Rule::size => {
+                let parts: Vec<String> = text.split('x').map(str::to_owned).collect();
+                if parts.len() == 2 && !text.contains([' ', '\t']) {
+                    Value::Size(parts)
+                } else {
+                    self.report(span, Fault::BadSize);
+                    Value::Error
+                }
+            }
+            Rule::bad_number => {
+                self.report(span, Fault::BadNumber);
+                Value::Error
+            }
+            _ => {
+                span.end = span.start + self.source.slice(span).trim_end().len();
+                self.report(span, Fault::JunkValue);
+                Value::Error
+            }
+        };
+        Spanned { value, span }
+    }
+}
+
+/// Stands for something in a layer's parentheses that was reported and is no attribute.
+fn damaged(span: Span) -> Attribute {
+    Attribute {
+        key: Spanned {
+            value: String::new(),
+            span,
+        },
+        value: Some(Spanned {
+            value: Value::Error,
+            span,
+        }),
+        span,
+    }
+}

@@ -1,0 +1,289 @@
+//! Stages: layers, repeats and joins, and what was meant as one.
+//!
+//! Owns how a layer word splits and what of a stage with a mistake stays in the tree.
+
+use super::{Level, Node, Reader, Rule};
+use crate::source::Span;
+use crate::syntax::chain::{Links, Looks};
+use crate::syntax::fault::Fault;
+use crate::syntax::tree::{Chain, Join, JoinKind, Layer, Repeat, Spanned, Stage};
+
+/// What a bracket holds.
+struct Body {
+    chains: Vec<Chain>,
+    /// The first `|`.
+    bar: Option<Span>,
+    opener: usize,
+}
+
+impl Body {
+    fn is_empty(&self) -> bool {
+        self.chains.iter().all(|chain| chain.stages.is_empty())
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// A stage; `span` includes its label.
+    pub(super) fn stage(
+        &mut self,
+        pair: Node<'a>,
+        span: Span,
+        label: Option<Spanned<String>>,
+        links: &mut Links<'_>,
+    ) {
+        let rule = pair.as_rule();
+        let labelled = label.is_some();
+        if !matches!(rule, Rule::plain | Rule::layer | Rule::bad_layer)
+            && let Some(label) = &label
+        {
+            self.report(label.span, Fault::LabelOnBracket);
+        }
+        match rule {
+            Rule::plain | Rule::layer => {
+                let (layer, head) = self.layer(pair, span, label);
+                let plain = layer.kind.value.starts_with(char::is_uppercase) || labelled;
+                links.stage(
+                    Stage::Layer(layer),
+                    head,
+                    if plain { Looks::Stage } else { Looks::Word },
+                );
+            }
+            Rule::bad_layer if links.is_after_junk() => links.junk(span),
+            Rule::bad_layer => {
+                for part in pair.into_inner() {
+                    if part.as_rule() == Rule::bad_word {
+                        let at = self.span(&part);
+                        self.report(at, Fault::BadWord);
+                    } else {
+                        self.attributes(part);
+                    }
+                }
+                links.swallow(span);
+            }
+            Rule::repeat => self.repeat(pair, span, links),
+            Rule::multiplied => self.multiplied(pair, span, links),
+            Rule::join => match self.join(pair, span) {
+                Ok((join, head)) => links.stage(Stage::Join(join), head, Looks::Stage),
+                Err(()) => links.swallow(span),
+            },
+            Rule::group => self.group(pair, span, links),
+            _ => links.junk(span),
+        }
+    }
+
+    /// The chains in a bracket; `Err` where there is no layer at all, which is reported for `span`.
+    fn body(&mut self, pair: Node<'a>, span: Span) -> Result<Body, ()> {
+        let opener = self.balanced.origin(pair.as_span().start());
+        let unclosed = self.balanced.is_unclosed(opener);
+        let level = if unclosed {
+            Level::UnclosedBracket
+        } else {
+            Level::Bracket
+        };
+        let (chains, bar, _) = self.branches(pair.into_inner(), level);
+        let body = Body {
+            chains,
+            bar,
+            opener,
+        };
+        if body.is_empty() {
+            if !unclosed {
+                self.report(span, Fault::EmptyBracket);
+            }
+            return Err(());
+        }
+        Ok(body)
+    }
+
+    fn repeat(&mut self, pair: Node<'a>, span: Span, links: &mut Links<'_>) {
+        let mut parts = pair.into_inner();
+        let (Some(count), Some(body)) = (parts.next(), parts.next()) else {
+            return links.swallow(span);
+        };
+        let (count, sure) = self.count(&count);
+        let Ok(body) = self.body(body, span) else {
+            return links.swallow(span);
+        };
+        let head = Span::new(span.start, body.opener + 1);
+        let sure = sure && body.bar.is_none();
+        let chain = self.single(body.chains, body.bar);
+        links.stage(
+            Stage::Repeat(Repeat { count, chain, span }),
+            head,
+            Looks::Stage,
+        );
+        if !sure {
+            links.unsure();
+        }
+    }
+
+    /// A repeat count as written, or 1 where it is none, and whether it is one. Its range is checked later.
+    fn count(&mut self, pair: &Node<'a>) -> (Spanned<String>, bool) {
+        let mut count = self.spanned(pair);
+        let digits = count.value.strip_prefix(['+', '-']).unwrap_or(&count.value);
+        let sure = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        if !sure {
+            self.report(count.span, Fault::Count);
+            count.value = "1".into();
+        }
+        (count, sure)
+    }
+
+    fn multiplied(&mut self, pair: Node<'a>, span: Span, links: &mut Links<'_>) {
+        let mut parts = pair.into_inner().peekable();
+        let Some(count) = parts.next() else {
+            return links.swallow(span);
+        };
+        let whole = Span::new(self.span(&count).start, span.end);
+        let (count, _) = self.count(&count);
+        let label = self.labels(&mut parts);
+        let Some(what) = parts.next() else {
+            return links.swallow(span);
+        };
+        let mut inner = self.span(&what);
+        let stage = if what.as_rule() == Rule::layer {
+            if let Some(label) = &label {
+                inner = inner.join(label.span);
+            }
+            Stage::Layer(self.layer(what, inner, label).0)
+        } else {
+            match self.join(what, inner) {
+                Ok((join, _)) => Stage::Join(join),
+                Err(()) => return links.swallow(span),
+            }
+        };
+        self.report(whole, Fault::Multiplied { times: count.span });
+        let chain = Chain {
+            stages: vec![stage],
+            span: inner,
+        };
+        let head = count.span;
+        links.reported_stage(Stage::Repeat(Repeat { count, chain, span }), head);
+    }
+
+    fn join(&mut self, pair: Node<'a>, span: Span) -> Result<(Join, Span), ()> {
+        let mut parts = pair.into_inner();
+        let (Some(sign), Some(body)) = (parts.next(), parts.next()) else {
+            return Err(());
+        };
+        let kind = if sign.as_str() == "+" {
+            JoinKind::Add
+        } else {
+            JoinKind::Concat
+        };
+        let own = Span::new(self.span(&sign).start, span.end);
+        let body = self.body(body, own)?;
+        let head = Span::new(own.start, body.opener + 1);
+        Ok((
+            Join {
+                kind,
+                branches: body.chains,
+                span: own,
+            },
+            head,
+        ))
+    }
+
+    /// A bracket that does not say what it is for: its layers are kept, what comes out of it is unknown.
+    fn group(&mut self, pair: Node<'a>, span: Span, links: &mut Links<'_>) {
+        let mut parts = pair.into_inner();
+        let mut times = None;
+        let Some(mut part) = parts.next() else {
+            return links.swallow(span);
+        };
+        if part.as_rule() == Rule::head {
+            times = Some(self.span(&part)).filter(|span| {
+                self.source
+                    .slice(*span)
+                    .starts_with(|c: char| c.is_ascii_digit())
+            });
+            let Some(body) = parts.next() else {
+                return links.swallow(span);
+            };
+            part = body;
+        }
+        let Ok(body) = self.body(part, span) else {
+            return links.swallow(span);
+        };
+        let head = Span::new(span.start, body.opener + 1);
+        if !self.balanced.is_unclosed(body.opener) && !links.is_after_junk() {
+            self.report(head, Fault::BareBracket { times });
+        }
+        let stage = if body.bar.is_some() {
+            Stage::Join(Join {
+                kind: JoinKind::Concat,
+                branches: body.chains,
+                span,
+            })
+        } else {
+            let count = Spanned {
+                value: "1".into(),
+                span: head,
+            };
+            Stage::Repeat(Repeat {
+                count,
+                chain: self.single(body.chains, None),
+                span,
+            })
+        };
+        links.reported_stage(stage, head);
+        links.unsure();
+    }
+
+    /// A layer, and the part of it that messages show: label and word.
+    fn layer(
+        &mut self,
+        pair: Node<'a>,
+        span: Span,
+        label: Option<Spanned<String>>,
+    ) -> (Layer, Span) {
+        let mut head = span;
+        let mut kind = Spanned {
+            value: String::new(),
+            span,
+        };
+        let mut width = None;
+        let mut attributes = Vec::new();
+        for part in pair.into_inner() {
+            let at = self.span(&part);
+            match part.as_rule() {
+                Rule::plain_word | Rule::word => {
+                    let letters = part
+                        .as_str()
+                        .trim_end_matches(|c: char| c.is_ascii_digit())
+                        .len();
+                    let split = at.start + letters;
+                    let (name, digits) = part.as_str().split_at(letters);
+                    kind = Spanned {
+                        value: name.to_owned(),
+                        span: Span::new(at.start, split),
+                    };
+                    if !digits.is_empty() {
+                        width = Some(Spanned {
+                            value: digits.to_owned(),
+                            span: Span::new(split, at.end),
+                        });
+                    }
+                    head.end = at.end;
+                }
+                Rule::stray_width => {
+                    let word = Span::new(kind.span.start, head.end);
+                    self.report(at, Fault::WidthApart { word });
+                    width = width.or_else(|| Some(self.spanned(&part)));
+                }
+                _ => attributes = self.attributes(part),
+            }
+        }
+        let label = self.legal(label);
+        (
+            Layer {
+                label,
+                kind,
+                width,
+                attributes,
+                span,
+            },
+            head,
+        )
+    }
+}
