@@ -188,15 +188,21 @@ __kernel void product_forward_tiled(__global const REAL *src, __global const REA
 #endif
 
 #ifdef TRANSPOSE_WEIGHT
-// weight panels over outputs -> panels over inputs [G][T_PANELS][KY][KX][OC][T_NR], zeros in the empty columns.
+// weight panels over outputs -> panels over inputs [G][T_PANELS][KY][KX][OC][T_NR], zeros in the empty columns. A work-item
+// turns one block of T_NR inputs x NR outputs, which stays in the first cache.
 __kernel void product_transpose_weight(__global const REAL *weight, __global REAL *transposed)
 {
-    const int lane = get_global_id(0) % T_NR, o = get_global_id(0) / T_NR, tap = get_global_id(1), panel = get_global_id(2);
-    const int g = panel / T_PANELS, i = (panel % T_PANELS) * T_NR + lane;
-    REAL value = 0;
-    if (i < IC)
-        value = WEIGHT(weight, g, o, tap / KX, tap % KX, i);
-    transposed[((size_t)panel * (KY * KX) + tap) * (OC * T_NR) + o * T_NR + lane] = value;
+    const int block = get_global_id(0), tap = get_global_id(1), panel = get_global_id(2);
+    const int g = panel / T_PANELS, first = (panel % T_PANELS) * T_NR, o = block * NR;
+    __global const REAL *from = weight + (((size_t)g * PANELS + block) * (KY * KX) + tap) * (IC * NR) + first * NR;
+    __global REAL *to = transposed + ((size_t)panel * (KY * KX) + tap) * (OC * T_NR) + o * T_NR;
+    const int outputs = min(NR, OC - o), inputs = min(T_NR, IC - first);
+    for (int j = 0; j < outputs; ++j) {
+        for (int i = 0; i < inputs; ++i)
+            to[j * T_NR + i] = from[i * NR + j];
+        for (int i = inputs; i < T_NR; ++i)
+            to[j * T_NR + i] = 0;
+    }
 }
 #endif
 

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::attribute::{Arguments, Attribute, Type};
 use super::conv::{image_only, sized, windows};
 use super::emit::{Back, BufferId, Call, Element, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site, Tensor, elements, elements_mut, take};
+use super::limits::Class;
 use super::real::Real;
 use super::shape::{Shape, Size, Window};
 use super::view::{D_DST, D_SRC, DST, SRC, View};
@@ -89,7 +90,8 @@ impl Geometry {
         if self.window.size.area() <= 256 { Element::Byte } else { Element::Int }
     }
 
-    fn kernel(&self, function: &'static str, part: &'static str, views: [(&View, [&'static str; 4]); 2]) -> Kernel {
+    /// A kernel that takes every pixel of `over`: a work-item a pixel on a CPU, a work-item a value elsewhere.
+    fn kernel(&self, function: &'static str, part: &'static str, views: [(&View, [&'static str; 4]); 2], over: &View, machine: &Machine) -> Kernel {
         let ([channels, ih, iw], [_, oh, ow]) = (self.src.shape.dimensions(), self.dst.shape.dimensions());
         let w = &self.window;
         let kernel = Kernel::new("pool", function, 1)
@@ -106,6 +108,11 @@ impl Geometry {
             .define("PY", w.pad.height)
             .define("PX", w.pad.width)
             .define("PLACE", if self.place() == Element::Byte { "uchar" } else { "int" });
+        let [_, height, width] = over.shape.dimensions();
+        let kernel = match machine.limits.class {
+            Class::Cpu => kernel.define("VW", machine.limits.lanes(machine.precision)).global([width, height, over.batch]),
+            _ => kernel.define("ITEM_CHANNEL", 1).global([width * channels, height, over.batch]),
+        };
         views.into_iter().fold(kernel, |kernel, (view, names)| view.define(kernel, names))
     }
 
@@ -144,18 +151,16 @@ impl Op for Pool {
         sized(Shape::image(channels, oh, ow))
     }
 
-    fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
+    fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let (src, dst) = (site.source(), site.destination);
         let geometry = self.geometry(src.view, dst.view);
-        let [channels, oh, ow] = dst.view.shape.dimensions();
-        let global = [ow * channels, oh, dst.view.batch];
         let views = [(&src.view, SRC), (&dst.view, DST)];
         match self.reduction {
             Reduction::Max => {
-                let kernel = geometry.kernel("pool_max_forward", "MAX_FORWARD", views).global(global);
+                let kernel = geometry.kernel("pool_max_forward", "MAX_FORWARD", views, &dst.view, machine);
                 let kernel = if site.training { kernel.define("SAVE_PLACE", 1) } else { kernel };
                 let mut call = Call::new(kernel, MaxForward { geometry, keep: site.training }).read(src.buffer).write(dst.buffer);
-                let place = site.training.then(|| ledger.buffer(site.named("place"), geometry.place(), global.iter().product()));
+                let place = site.training.then(|| ledger.buffer(site.named("place"), geometry.place(), dst.view.batch * dst.view.shape.elements()));
                 if let Some(place) = place {
                     call = call.write(place);
                 }
@@ -163,26 +168,24 @@ impl Op for Pool {
                 place.into_iter().collect()
             }
             Reduction::Average => {
-                let kernel = geometry.kernel("pool_avg_forward", "AVG_FORWARD", views).global(global);
+                let kernel = geometry.kernel("pool_avg_forward", "AVG_FORWARD", views, &dst.view, machine);
                 ledger.step(site.named("forward"), Some(site.layer), Call::new(kernel, AverageForward { geometry }).read(src.buffer).write(dst.buffer));
                 Vec::new()
             }
         }
     }
 
-    fn backward(&self, site: &Site, back: &Back, _: &Machine, ledger: &mut Ledger) {
+    fn backward(&self, site: &Site, back: &Back, machine: &Machine, ledger: &mut Ledger) {
         let Some(d_src) = back.d_src[0] else { return };
         let d_dst = back.d_dst;
         let geometry = self.geometry(d_src.view, d_dst.view);
-        let [channels, ih, iw] = d_src.view.shape.dimensions();
-        let global = [iw * channels, ih, d_src.view.batch];
         let views = [(&d_src.view, D_SRC), (&d_dst.view, D_DST)];
         let call = match self.reduction {
             Reduction::Max => {
-                let kernel = geometry.kernel("pool_max_backward", "MAX_BACKWARD", views).global(global);
+                let kernel = geometry.kernel("pool_max_backward", "MAX_BACKWARD", views, &d_src.view, machine);
                 Call::new(kernel, MaxBackward { geometry }).read(back.kept[0])
             }
-            Reduction::Average => Call::new(geometry.kernel("pool_avg_backward", "AVG_BACKWARD", views).global(global), AverageBackward { geometry }),
+            Reduction::Average => Call::new(geometry.kernel("pool_avg_backward", "AVG_BACKWARD", views, &d_src.view, machine), AverageBackward { geometry }),
         };
         let Tensor { buffer, .. } = d_dst;
         ledger.step(site.named("backward"), Some(site.layer), call.read(buffer).write(d_src.buffer));

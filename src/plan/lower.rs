@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::ir::{Feed, Graph};
 use crate::op::emit::{Back, BufferId, Element, Ledger, Machine, Site, Slot, Tensor};
-use crate::op::layout::zero_halo;
+use crate::op::layout::{copy, zero_halo};
 use crate::op::loss;
 use crate::op::optimizer::{Sgd, Target};
 use crate::op::parameter::Role;
@@ -267,6 +267,8 @@ impl<'a> Lowering<'a> {
         for ((layer, site), kept) in sites.iter().enumerate().zip(kept).rev() {
             let Some(d_dst) = gradients[layer].filter(|_| wanted[layer]) else { continue };
             let mut d_src = Vec::new();
+            // Gradients that this layer writes without gaps though the one before wants a halo: copied afterwards.
+            let mut copies = Vec::new();
             for (feed, source) in graph.nodes[layer].feeds.iter().zip(&site.sources) {
                 d_src.push(match feed {
                     Feed::Input if self.options.input_gradient => {
@@ -281,12 +283,22 @@ impl<'a> Lowering<'a> {
                         let tensor = self.ledger.tensor(format!("{name}.d_dst"), view);
                         zero_halo(&format!("{name}.d_dst"), Some(*i), tensor, &mut self.ledger);
                         gradients[*i] = Some(tensor);
-                        Some(tensor)
+                        if wishes[layer].src_dense && !view.is_dense() {
+                            let dense = View::packed(view.shape, self.options.batch, 0);
+                            let dense = self.ledger.tensor(format!("{name}.d_dst.dense"), dense);
+                            copies.push((*i, dense, tensor));
+                            Some(dense)
+                        } else {
+                            Some(tensor)
+                        }
                     }
                     _ => None,
                 });
             }
             graph.nodes[layer].op.backward(site, &Back { d_dst, d_src, kept }, self.machine, &mut self.ledger);
+            for (i, dense, tensor) in copies {
+                copy(&format!("{}.d_dst", graph.nodes[i].name), Some(i), dense, tensor, &mut self.ledger);
+            }
             if !self.options.keep_gradients {
                 let own: Vec<usize> = (0..self.parameters.len()).filter(|&at| self.parameters[at].layer == layer).collect();
                 own.into_iter().for_each(|at| self.update(at));

@@ -28,7 +28,8 @@ const NETWORKS: &[(&str, usize, &str)] = &[
     ("wide", 4, "input 2x17x30 C50(kernel=1x5,pad=0x2)->C3(kernel=7,pad=3,bias=none,dropout=0.25)->F130->F11"),
     ("averages", 3, "input 4x11x12 C16->P(avg,kernel=3,stride=2,pad=1,ceil)->N(meanvar)->C5->P(avg,global)->F4"),
     ("pools", 2, "input 3x12x13 C17->P(kernel=3x2,stride=2x1,pad=1x0)->P(ceil,kernel=4,stride=3)->P(global)->F6"),
-    ("norms", 3, "input 5x7x6 C11->N(size=3,alpha=0.5,beta=0.5,k=1)->A->C24(kernel=5,pad=4)->N(alpha=1)->P(kernel=17x3)->F2"),
+    ("norms", 3, "input 5x7x6 C11->N(size=3,alpha=0.5,beta=0.5,k=1)->A->C24(kernel=5,pad=4)->N(alpha=1)->P(kernel=11x3)->F2"),
+    ("places", 2, "input 2x18x17 C5->P(global)->F3"),
     ("large", 1, "input 3x41x37 C24(kernel=11,stride=4,pad=2)->C33(kernel=5)->F600->F19"),
 ];
 

@@ -142,7 +142,8 @@ impl Product {
             .kernel("product_transpose_weight", "TRANSPOSE_WEIGHT")
             .define("T_NR", transposed.panel)
             .define("T_PANELS", transposed.count())
-            .global([transposed.panel * transposed.inputs, transposed.height * transposed.width, transposed.groups * transposed.count()]);
+            .global([self.panels.count(), transposed.height * transposed.width, transposed.groups * transposed.count()])
+            .single();
         let host = Transpose { from: self.panels, to: transposed };
         ledger.step(site.named("backward.transpose"), Some(site.layer), Call::new(kernel, host).read(weight).write(buffer));
 
@@ -256,7 +257,11 @@ impl Product {
 }
 
 /// A vector tensor, or an image tensor without gaps, seen as one image of one row whose pixels are the batch.
+///
+/// # Panics
+/// Where an image's elements have gaps: the planner grants `Wishes::src_dense`.
 pub fn as_rows(view: &View) -> View {
+    assert!(view.is_dense(), "internal error: a fully connected layer's tensor has gaps");
     View {
         shape: Shape::image(view.shape.elements(), 1, view.batch),
         batch: 1,

@@ -32,6 +32,12 @@ fn accumulators(machine: &Machine) -> usize {
     if machine.limits.vector_bytes >= 64 { 28 } else { 12 }
 }
 
+/// Vectors of a tile, at most. With 16 registers a tile of 3 x 4 keeps 12 sums, 4 operands and a broadcast, one too many:
+/// a weight gradient fell from 150 to 80 GFLOP/s (PoCL 3.1 on Zen 3).
+fn most_vectors(machine: &Machine) -> usize {
+    if machine.limits.vector_bytes >= 64 { 4 } else { 3 }
+}
+
 /// Relative time of one step of a tile: a multiply-add an accumulator, a load a row and a vector, two of each at once.
 fn step_cost(rows: usize, vectors: usize) -> f64 {
     let (products, loads) = ((rows * vectors) as f64, (rows + vectors) as f64);
@@ -53,7 +59,7 @@ impl Tile {
     pub fn choose(machine: &Machine, columns: usize, outputs: usize) -> Self {
         let lanes = machine.limits.lanes(machine.precision);
         let mut best: Option<(f64, Self)> = None;
-        for vectors in 1..=4.min(outputs.div_ceil(lanes)) {
+        for vectors in 1..=most_vectors(machine).min(outputs.div_ceil(lanes)) {
             let tile = Self::with_vectors(machine, columns, vectors);
             let cost = outputs.div_ceil(tile.columns()) as f64 * columns.div_ceil(tile.rows) as f64 * step_cost(tile.rows, vectors);
             if best.as_ref().is_none_or(|(least, _)| cost < *least) {
