@@ -1,4 +1,4 @@
-// Mean and variance normalization, per image and channel, over the map of COUNT = H * W pixels:
+// Mean and variance normalization, per image and channel, over the map of H * W pixels:
 //
 //   mean, var  over the map (var divided by COUNT, not COUNT - 1)
 //   dst   = (src - mean) / sqrt(var + eps)

@@ -57,7 +57,10 @@ pub struct Source {
 impl Source {
     /// A source with the name that diagnostics print (a path, `<stdin>`, `<expr>`).
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), text: text.into() })
+        Arc::new(Self {
+            name: name.into(),
+            text: text.into(),
+        })
     }
 
     /// The name that diagnostics print.
@@ -85,8 +88,14 @@ impl Source {
         let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |at| at + 1);
         // A byte order mark is no column.
-        let columns = before[start..].trim_start_matches('\u{feff}').chars().count();
-        LineColumn { line, column: columns + 1 }
+        let columns = before[start..]
+            .trim_start_matches('\u{feff}')
+            .chars()
+            .count();
+        LineColumn {
+            line,
+            column: columns + 1,
+        }
     }
 }
 

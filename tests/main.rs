@@ -1,1 +1,13 @@
+//! netc's integration tests: ONE binary, so that it links once and every suite shares the harness.
+//!
+//! README.md beside this file says how to run, update and add. No test needs a network or a GPU; those of the OpenCL
+//! engine need some OpenCL CPU device (PoCL) and fail without one.
 
+mod architecture;
+mod bad_input;
+mod cli;
+mod golden;
+mod harness;
+mod readme;
+mod snapshots;
+mod steps;

@@ -26,7 +26,7 @@ pub struct Check {
     #[arg(value_name = "FILE", required_unless_present = "expr")]
     files: Vec<PathBuf>,
     /// A network itself: `--expr 'C48->P->N->F10'`
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", allow_hyphen_values = true)]
     expr: Vec<String>,
     /// The TOML that goes with the network
     #[arg(long, value_name = "TOML")]
@@ -65,8 +65,20 @@ impl Check {
         let failed = faults.has_errors();
         let recipe = recipe(&config);
         let mut checked = Vec::new();
-        let expressions = self.expr.iter().map(|text| ("<expr>".to_owned(), Ok(Network::of_text(text))));
-        let named = self.files.iter().map(|file| (if file.as_os_str() == "-" { "<stdin>".into() } else { file.display().to_string() }, Network::read(file)));
+        let expressions = self
+            .expr
+            .iter()
+            .map(|text| ("<expr>".to_owned(), Ok(Network::of_text(text))));
+        let named = self.files.iter().map(|file| {
+            (
+                if file.as_os_str() == "-" {
+                    "<stdin>".into()
+                } else {
+                    file.display().to_string()
+                },
+                Network::read(file),
+            )
+        });
         for (name, network) in named.chain(expressions) {
             checked.push(match network {
                 Err(fault) => Checked { name, graph: None, found: fault.into(), memory: None },
@@ -85,21 +97,37 @@ impl Check {
         }
         let ok = !failed && checked.iter().all(|one| !one.found.has_errors());
         if self.json {
-            let files = checked.iter().map(|one| CheckedFile::new(&one.name, one.graph.as_ref(), &one.found, one.memory));
-            let mut report = CheckReport { version: 1, files: files.collect() };
+            let files = checked
+                .iter()
+                .map(|one| CheckedFile::new(&one.name, one.graph.as_ref(), &one.found, one.memory));
+            let mut report = CheckReport {
+                version: 1,
+                files: files.collect(),
+            };
             if !faults.is_empty() {
                 // The configuration is a file of its own in the report.
-                let name = self.config.as_ref().map_or_else(|| "--set".into(), |file| file.display().to_string());
-                report.files.insert(0, CheckedFile::new(&name, None, &faults, None));
+                let name = self
+                    .config
+                    .as_ref()
+                    .map_or_else(|| "--set".into(), |file| file.display().to_string());
+                report
+                    .files
+                    .insert(0, CheckedFile::new(&name, None, &faults, None));
             }
-            output.print(&(serde_json::to_string_pretty(&report).expect("internal error: a report is data") + "\n"));
+            output.print(
+                &(serde_json::to_string_pretty(&report).expect("internal error: a report is data")
+                    + "\n"),
+            );
         } else {
             output.diagnostics(&faults);
             for (i, one) in checked.iter().enumerate() {
                 output.diagnostics(&one.found);
                 if let Some(graph) = &one.graph {
                     let gap = if i > 0 { "\n" } else { "" };
-                    output.print(&format!("{gap}{}", figures(&one.name, graph, one.memory, output.colour)));
+                    output.print(&format!(
+                        "{gap}{}",
+                        figures(&one.name, graph, one.memory, output.colour)
+                    ));
                 }
             }
         }
@@ -109,30 +137,83 @@ impl Check {
 
 /// Memory of training and inference: on the nominal device, so that the figures are the same everywhere.
 fn memory(graph: &Graph, config: &Config, batch: usize) -> Memory {
-    let precision = if config.device.precision == crate::config::Precision::F64 { Precision::F64 } else { Precision::F32 };
-    let machine = Machine { limits: Limits::nominal(), precision };
-    let training = lower(graph, &Options::training(batch, optimizer(config)), &machine);
+    let precision = if config.device.precision == crate::config::Precision::F64 {
+        Precision::F64
+    } else {
+        Precision::F32
+    };
+    let machine = Machine {
+        limits: Limits::nominal(),
+        precision,
+    };
+    let training = lower(
+        graph,
+        &Options::training(batch, optimizer(config)),
+        &machine,
+    );
     let inference = lower(graph, &Options::inference(batch), &machine);
-    Memory { batch, training_bytes: training.total_bytes(), inference_bytes: inference.total_bytes() }
+    Memory {
+        batch,
+        training_bytes: training.total_bytes(),
+        inference_bytes: inference.total_bytes(),
+    }
 }
 
 /// The table of layers and the totals.
 fn figures(name: &str, graph: &Graph, memory: Option<Memory>, colour: bool) -> String {
     let summary = summary(graph);
-    let mut table = Table::new(&[("layer", Align::Left), ("kind", Align::Left), ("output", Align::Left), ("parameters", Align::Right), ("multiply-adds", Align::Right)]);
+    let mut table = Table::new(&[
+        ("layer", Align::Left),
+        ("kind", Align::Left),
+        ("output", Align::Left),
+        ("parameters", Align::Right),
+        ("multiply-adds", Align::Right),
+    ]);
     let unknown = || "?".to_owned();
-    table.row(vec!["input".into(), String::new(), graph.input.map_or_else(unknown, |shape| shape.to_string()), String::new(), String::new()]);
+    table.row(vec![
+        "input".into(),
+        String::new(),
+        graph.input.map_or_else(unknown, |shape| shape.to_string()),
+        String::new(),
+        String::new(),
+    ]);
     for row in &summary.rows {
-        let count = |value: Option<u64>| value.map_or_else(unknown, |value| if value == 0 { String::new() } else { grouped(value) });
+        let count = |value: Option<u64>| {
+            value.map_or_else(unknown, |value| {
+                if value == 0 {
+                    String::new()
+                } else {
+                    grouped(value)
+                }
+            })
+        };
         let output = row.output.map_or_else(unknown, |shape| shape.to_string());
-        table.row(vec![row.name.clone(), row.kind.into(), output, count(row.parameters), count(row.multiply_adds)]);
+        table.row(vec![
+            row.name.clone(),
+            row.kind.into(),
+            output,
+            count(row.parameters),
+            count(row.multiply_adds),
+        ]);
     }
     if let Some((parameters, multiply_adds)) = summary.totals {
-        table.row(vec!["total".into(), String::new(), String::new(), grouped(parameters), grouped(multiply_adds)]);
+        table.row(vec![
+            "total".into(),
+            String::new(),
+            String::new(),
+            grouped(parameters),
+            grouped(multiply_adds),
+        ]);
     }
     let mut text = format!("{name}\n{}", table.render(colour));
     if let Some(memory) = memory {
-        let _ = writeln!(text, "memory at batch {}: {} training, {} inference", memory.batch, bytes(memory.training_bytes), bytes(memory.inference_bytes));
+        let _ = writeln!(
+            text,
+            "memory at batch {}: {} training, {} inference",
+            memory.batch,
+            bytes(memory.training_bytes),
+            bytes(memory.inference_bytes)
+        );
     }
     text
 }

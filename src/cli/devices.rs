@@ -51,15 +51,39 @@ impl Devices {
             })
             .collect();
         if self.json {
-            let report = Report { version: 1, devices: rows };
-            output.print(&(serde_json::to_string_pretty(&report).expect("internal error: a report is data") + "\n"));
+            let report = Report {
+                version: 1,
+                devices: rows,
+            };
+            output.print(
+                &(serde_json::to_string_pretty(&report).expect("internal error: a report is data")
+                    + "\n"),
+            );
             return Ok(FINE);
         }
         let left = |name| (name, Align::Left);
-        let mut table = Table::new(&[left("device"), left("kind"), left("name"), left("platform"), left("driver"), ("units", Align::Right), ("memory", Align::Right), left("f64")]);
+        let mut table = Table::new(&[
+            left("device"),
+            left("kind"),
+            left("name"),
+            left("platform"),
+            left("driver"),
+            ("units", Align::Right),
+            ("memory", Align::Right),
+            left("f64"),
+        ]);
         for row in rows {
             let memory = row.memory_bytes.map_or_else(String::new, bytes);
-            table.row(vec![row.device, row.kind.into(), row.name, row.platform, row.driver, row.cores.to_string(), memory, if row.double { "yes" } else { "no" }.into()]);
+            table.row(vec![
+                row.device,
+                row.kind.into(),
+                row.name,
+                row.platform,
+                row.driver,
+                row.cores.to_string(),
+                memory,
+                if row.double { "yes" } else { "no" }.into(),
+            ]);
         }
         output.print(&table.render(output.colour));
         Ok(FINE)

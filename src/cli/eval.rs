@@ -60,27 +60,17 @@ pub struct Ready {
 
 /// Opens a run and loads its network for inference.
 pub fn ready(run: &Path, running: &Running, batch: Option<usize>) -> Result<Ready, Failure> {
-    let opened = folder::open(run)?;
-    let (own, faults) = Config::load(None, Path::new("."), &running.assignments());
-    if faults.has_errors() {
-        return Err(faults.into());
-    }
-    let mut config = opened.config.clone();
-    // The run's settings hold but for what this command says.
-    if running.device.is_some() || running.set.iter().any(|set| set.starts_with("device.select")) {
-        config.device.select = own.device.select;
-    }
-    if running.precision.is_some() || running.set.iter().any(|set| set.starts_with("device.precision")) {
-        config.device.precision = own.device.precision;
-    }
-    if running.batch.is_some() {
-        config.train.batch = own.train.batch;
-    }
-    let name = run.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned());
+    let opened = folder::open(run, &running.assignments())?;
+    let config = opened.config.clone();
+    let name = run
+        .file_name()
+        .map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned());
     let network = Network::parse(name, &opened.network);
     // A run's network always states its input.
     let (graph, found) = network.graph(&recipe(&config), None);
-    let Some(graph) = graph else { return Err(found.into()) };
+    let Some(graph) = graph else {
+        return Err(found.into());
+    };
     let input = graph.input_shape();
     let device = open_device(&config)?;
     let precision = precision(&config, &*device)?;
@@ -90,13 +80,23 @@ pub fn ready(run: &Path, running: &Running, batch: Option<usize>) -> Result<Read
     });
     let mut session = Session::new(graph, device, precision, batch, None)?;
     session.write(&opened.checkpoint.tensors)?;
-    Ok(Ready { opened, config, session, input })
+    Ok(Ready {
+        opened,
+        config,
+        session,
+        input,
+    })
 }
 
 impl Eval {
     /// Runs it.
     pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        let Ready { opened, config, mut session, input } = ready(&self.run, &self.running, None)?;
+        let Ready {
+            opened,
+            config,
+            mut session,
+            input,
+        } = ready(&self.run, &self.running, None)?;
         let name = self.data.as_ref().unwrap_or(&config.data.test);
         let mut set = data::open(name, Part::Test, &config.data, Some(input))?;
         set.align(&opened.classes)?;
@@ -118,23 +118,42 @@ impl Eval {
                 classes: opened.classes,
                 confusion: result.confusion,
             };
-            output.print(&(serde_json::to_string_pretty(&report).expect("internal error: a report is data") + "\n"));
+            output.print(
+                &(serde_json::to_string_pretty(&report).expect("internal error: a report is data")
+                    + "\n"),
+            );
             return Ok(FINE);
         }
         let mut text = format!(
             "{} images of {}: accuracy {:.4}, top-5 {:.4}, loss {:.4}\n\nrows: the image's class; columns: the network's answer\n",
-            result.images, set.name(), result.accuracy, result.top5, result.loss
+            result.images,
+            set.name(),
+            result.accuracy,
+            result.top5,
+            result.loss
         );
         // Classes without a unit's name are units that no class uses: left out while they answer nothing.
-        let shown: Vec<usize> = (0..result.confusion.len()).filter(|&c| c < opened.classes.len() || result.confusion.iter().any(|row| row[c] > 0)).collect();
-        let class = |c: usize| opened.classes.get(c).cloned().unwrap_or_else(|| format!("unit {c}"));
+        let shown: Vec<usize> = (0..result.confusion.len())
+            .filter(|&c| c < opened.classes.len() || result.confusion.iter().any(|row| row[c] > 0))
+            .collect();
+        let class = |c: usize| {
+            opened
+                .classes
+                .get(c)
+                .cloned()
+                .unwrap_or_else(|| format!("unit {c}"))
+        };
         let numbers: Vec<String> = shown.iter().map(ToString::to_string).collect();
         let mut columns = vec![("class", Align::Left), ("", Align::Right)];
         columns.extend(numbers.iter().map(|number| (number.as_str(), Align::Right)));
         let mut table = Table::new(&columns);
         for &label in &shown {
             let mut row = vec![class(label), label.to_string()];
-            row.extend(shown.iter().map(|&answer| result.confusion[label][answer].to_string()));
+            row.extend(
+                shown
+                    .iter()
+                    .map(|&answer| result.confusion[label][answer].to_string()),
+            );
             table.row(row);
         }
         text.push_str(&table.render(output.colour));

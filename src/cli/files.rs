@@ -23,7 +23,7 @@ pub struct NetworkFile {
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// The network itself: `--expr 'C48->P->N->F10'`
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", allow_hyphen_values = true)]
     expr: Option<String>,
 }
 
@@ -59,11 +59,21 @@ impl Network {
     pub fn read(file: &Path) -> Result<Self, Diagnostic> {
         if file == Path::new("-") {
             let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).map_err(|e| Diagnostic::error(Code::E0901, format!("standard input cannot be read: {e}")))?;
-            return Ok(Self::parse("stdin".into(), &syntax::source_from_bytes("<stdin>", bytes)?));
+            std::io::stdin().read_to_end(&mut bytes).map_err(|e| {
+                Diagnostic::error(Code::E0901, format!("standard input cannot be read: {e}"))
+            })?;
+            return Ok(Self::parse(
+                "stdin".into(),
+                &syntax::source_from_bytes("<stdin>", bytes)?,
+            ));
         }
-        let name = file.file_stem().map_or_else(|| "net".into(), |stem| stem.to_string_lossy().into_owned());
-        Ok(Self::parse(name, &syntax::source_from_bytes(&file.display().to_string(), read(file)?)?))
+        let name = file
+            .file_stem()
+            .map_or_else(|| "net".into(), |stem| stem.to_string_lossy().into_owned());
+        Ok(Self::parse(
+            name,
+            &syntax::source_from_bytes(&file.display().to_string(), read(file)?)?,
+        ))
     }
 
     /// The network of a source.
@@ -74,7 +84,11 @@ impl Network {
 
     /// The graph, where there is no error; and everything that is wrong, the text's faults included.
     pub fn graph(&self, recipe: &Recipe, input: Option<Shape>) -> (Option<Graph>, Diagnostics) {
-        let options = ir::Options { name: self.name.clone(), input, recipe: *recipe };
+        let options = ir::Options {
+            name: self.name.clone(),
+            input,
+            recipe: *recipe,
+        };
         let (graph, found) = ir::build(&self.tree, &options);
         let mut all = self.faults.clone();
         all.append(found);
@@ -85,25 +99,50 @@ impl Network {
 
 fn read(file: &Path) -> Result<Vec<u8>, Diagnostic> {
     std::fs::read(file).map_err(|error| {
-        let code = if error.kind() == std::io::ErrorKind::NotFound { Code::E0501 } else { Code::E0901 };
-        Diagnostic::error(code, format!("`{}` cannot be read: {error}", file.display()))
+        let code = if error.kind() == std::io::ErrorKind::NotFound {
+            Code::E0501
+        } else {
+            Code::E0901
+        };
+        Diagnostic::error(
+            code,
+            format!("`{}` cannot be read: {error}", file.display()),
+        )
     })
 }
 
 /// The configuration of an optional file and assignments.
 pub fn config(file: Option<&Path>, sets: &[String]) -> Result<(Config, Diagnostics), Diagnostic> {
-    let Some(file) = file else { return Ok(Config::load(None, Path::new("."), sets)) };
+    let Some(file) = file else {
+        return Ok(Config::load(None, Path::new("."), sets));
+    };
     let source = syntax::source_from_bytes(&file.display().to_string(), read(file)?)?;
-    let base = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let base = file
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     Ok(Config::load(Some(&source), base, sets))
 }
 
 /// The shape of `--input CxHxW`.
 pub fn input(text: Option<&str>) -> Result<Option<Shape>, Failure> {
     let Some(text) = text else { return Ok(None) };
-    let usage = || Failure::Usage(format!("invalid value '{text}' for '--input <CxHxW>': channels, height and width are needed, such as 3x227x227"));
-    let sizes: Vec<usize> = text.split('x').map(|part| part.parse().ok().filter(|n| *n > 0)).collect::<Option<_>>().ok_or_else(usage)?;
-    let [channels, height, width] = sizes[..] else { return Err(usage()) };
+    let usage = || {
+        Failure::Usage(format!(
+            "invalid value '{text}' for '--input <CxHxW>': channels, height and width are needed, such as 3x227x227"
+        ))
+    };
+    let sizes: Vec<usize> = text
+        .split('x')
+        .map(|part| part.parse().ok().filter(|n| *n > 0))
+        .collect::<Option<_>>()
+        .ok_or_else(usage)?;
+    let [channels, height, width] = sizes[..] else {
+        return Err(usage());
+    };
     let shape = Shape::image(channels, height, width);
-    shape.checked_elements().map(|_| Some(shape)).ok_or_else(usage)
+    shape
+        .checked_elements()
+        .map(|_| Some(shape))
+        .ok_or_else(usage)
 }

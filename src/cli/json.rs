@@ -82,11 +82,24 @@ pub fn diagnostics(diagnostics: &Diagnostics) -> Vec<Value> {
 
 impl CheckedFile {
     /// One file's figures.
-    pub fn new(file: &str, graph: Option<&Graph>, found: &Diagnostics, memory: Option<Memory>) -> Self {
+    pub fn new(
+        file: &str,
+        graph: Option<&Graph>,
+        found: &Diagnostics,
+        memory: Option<Memory>,
+    ) -> Self {
         let ok = !found.iter().any(|d| d.severity == Severity::Error);
         let diagnostics = diagnostics(found);
         let Some(graph) = graph else {
-            return Self { file: file.into(), ok, diagnostics, input: None, classes: None, layers: Vec::new(), totals: None };
+            return Self {
+                file: file.into(),
+                ok,
+                diagnostics,
+                input: None,
+                classes: None,
+                layers: Vec::new(),
+                totals: None,
+            };
         };
         let summary = summary(graph);
         let layers = summary.rows.into_iter().map(|row| LayerRow {
@@ -103,7 +116,11 @@ impl CheckedFile {
             input: graph.input.map(Shape::list),
             classes: graph.classes(),
             layers: layers.collect(),
-            totals: summary.totals.map(|(parameters, multiply_adds)| Totals { parameters, multiply_adds, memory }),
+            totals: summary.totals.map(|(parameters, multiply_adds)| Totals {
+                parameters,
+                multiply_adds,
+                memory,
+            }),
         }
     }
 }

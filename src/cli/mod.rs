@@ -80,8 +80,14 @@ pub struct Running {
 impl Running {
     /// The options as assignments to configuration keys, in the order in which they count.
     fn assignments(&self) -> Vec<String> {
-        let named = [("device.select", &self.device), ("device.precision", &self.precision), ("train.batch", &self.batch)];
-        let named = named.into_iter().filter_map(|(key, value)| value.as_ref().map(|value| format!("{key}={value}")));
+        let named = [
+            ("device.select", &self.device),
+            ("device.precision", &self.precision),
+            ("train.batch", &self.batch),
+        ];
+        let named = named
+            .into_iter()
+            .filter_map(|(key, value)| value.as_ref().map(|value| format!("{key}={value}")));
         self.set.iter().cloned().chain(named).collect()
     }
 }
@@ -103,8 +109,14 @@ impl Output {
             ColorChoice::Never => false,
             ColorChoice::Auto => terminal && !plain,
         };
-        let style = Style { colour: wanted(std::io::stderr().is_terminal()), ..Style::default() };
-        Self { style, colour: wanted(std::io::stdout().is_terminal()) }
+        let style = Style {
+            colour: wanted(std::io::stderr().is_terminal()),
+            ..Style::default()
+        };
+        Self {
+            style,
+            colour: wanted(std::io::stdout().is_terminal()),
+        }
     }
 
     /// Shows problems on stderr.
@@ -117,7 +129,11 @@ impl Output {
     /// Shows one problem on stderr.
     fn diagnostic(&self, diagnostic: &Diagnostic) {
         // A closed stderr is nobody's problem.
-        let _ = writeln!(std::io::stderr(), "{}", render::human(diagnostic, self.style).trim_end());
+        let _ = writeln!(
+            std::io::stderr(),
+            "{}",
+            render::human(diagnostic, self.style).trim_end()
+        );
     }
 
     /// Prints to stdout; a closed pipe ends the output, not the program.
@@ -177,7 +193,10 @@ where
             PROBLEMS
         }
         Err(Failure::Usage(message)) => {
-            let _ = writeln!(std::io::stderr(), "error: {message}\n\nFor more information, try '--help'.");
+            let _ = writeln!(
+                std::io::stderr(),
+                "error: {message}\n\nFor more information, try '--help'."
+            );
             USAGE
         }
     }
@@ -185,7 +204,8 @@ where
 
 /// Opens the configured device; errors point at the setting.
 fn open_device(config: &Config) -> Result<Box<dyn Device>, Diagnostic> {
-    device::open(&config.device.select.to_string()).map_err(|fault| config.point("device.select", fault))
+    device::open(&config.device.select.to_string())
+        .map_err(|fault| config.point("device.select", fault))
 }
 
 /// A number for people: `62,378,344`.
@@ -210,7 +230,11 @@ fn bytes(number: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{number} bytes") } else { format!("{value:.1} {}", units[unit]) }
+    if unit == 0 {
+        format!("{number} bytes")
+    } else {
+        format!("{value:.1} {}", units[unit])
+    }
 }
 
 #[cfg(test)]
@@ -227,7 +251,11 @@ mod tests {
 
     #[test]
     fn the_program_runs_twice_in_one_process() {
-        let arguments = || ["netc", "check", "--expr", "C8->F2", "--input", "1x8x8", "--json"];
+        let arguments = || {
+            [
+                "netc", "check", "--expr", "C8->F2", "--input", "1x8x8", "--json",
+            ]
+        };
         assert_eq!(run(arguments()), FINE);
         assert_eq!(run(arguments()), FINE);
         assert_eq!(run(["netc", "chekc"]), USAGE);

@@ -56,7 +56,14 @@ const SHOWN: usize = 5;
 impl Predict {
     /// Runs it.
     pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        let mut ready = ready(&self.run, &self.running, Some(self.images.len().min(32)))?;
+        let mut ready = ready(
+            &self.run,
+            &self.running,
+            self.running
+                .batch
+                .is_none()
+                .then(|| self.images.len().min(32)),
+        )?;
         let fit = Fit::new(&ready.config.data, ready.input)?;
         let mean = ready.opened.mean(ready.input)?;
         let size = ready.input.elements();
@@ -72,8 +79,12 @@ impl Predict {
         }
         let scale = ready.config.data.scale;
         let logits = match ready.session.precision {
-            Precision::F32 => logits::<f32>(&mut ready, &pixels, |pixels, out| mean.apply(scale, pixels, out))?,
-            Precision::F64 => logits::<f64>(&mut ready, &pixels, |pixels, out| mean.apply(scale, pixels, out))?,
+            Precision::F32 => logits::<f32>(&mut ready, &pixels, |pixels, out| {
+                mean.apply(scale, pixels, out)
+            })?,
+            Precision::F64 => logits::<f64>(&mut ready, &pixels, |pixels, out| {
+                mean.apply(scale, pixels, out)
+            })?,
         };
         let classes = &ready.opened.classes;
         let answers: Vec<Answer> = self
@@ -84,20 +95,44 @@ impl Predict {
                 let probabilities = softmax(&logits);
                 let mut order: Vec<usize> = (0..probabilities.len()).collect();
                 order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-                let class = |label: usize| classes.get(label).cloned().unwrap_or_else(|| format!("unit {label}"));
-                let classes = order.into_iter().take(SHOWN).map(|label| Class { class: class(label), label, probability: probabilities[label] });
-                Answer { image: image.display().to_string(), classes: classes.collect() }
+                let class = |label: usize| {
+                    classes
+                        .get(label)
+                        .cloned()
+                        .unwrap_or_else(|| format!("unit {label}"))
+                };
+                let classes = order.into_iter().take(SHOWN).map(|label| Class {
+                    class: class(label),
+                    label,
+                    probability: probabilities[label],
+                });
+                Answer {
+                    image: image.display().to_string(),
+                    classes: classes.collect(),
+                }
             })
             .collect();
         if self.json {
-            let report = Report { version: 1, run: self.run.display().to_string(), images: answers };
-            output.print(&(serde_json::to_string_pretty(&report).expect("internal error: a report is data") + "\n"));
+            let report = Report {
+                version: 1,
+                run: self.run.display().to_string(),
+                images: answers,
+            };
+            output.print(
+                &(serde_json::to_string_pretty(&report).expect("internal error: a report is data")
+                    + "\n"),
+            );
         } else {
             let mut text = String::new();
             for answer in answers {
                 let _ = writeln!(text, "{}", answer.image);
                 for class in answer.classes {
-                    let _ = writeln!(text, "  {:7.3} %  {}", 100.0 * class.probability, class.class);
+                    let _ = writeln!(
+                        text,
+                        "  {:7.3} %  {}",
+                        100.0 * class.probability,
+                        class.class
+                    );
                 }
             }
             output.print(&text);
@@ -107,7 +142,11 @@ impl Predict {
 }
 
 /// The logits of each image.
-fn logits<T: Real>(ready: &mut Ready, pixels: &[u8], apply: impl Fn(&[u8], &mut [T])) -> Result<Vec<Vec<f64>>, Failure> {
+fn logits<T: Real>(
+    ready: &mut Ready,
+    pixels: &[u8],
+    apply: impl Fn(&[u8], &mut [T]),
+) -> Result<Vec<Vec<f64>>, Failure> {
     let (size, batch) = (ready.input.elements(), ready.session.batch);
     let units = ready.session.graph.classes().unwrap_or(1);
     let mut all = Vec::new();
@@ -116,7 +155,13 @@ fn logits<T: Real>(ready: &mut Ready, pixels: &[u8], apply: impl Fn(&[u8], &mut 
         for (pixels, out) in pixels.chunks_exact(size).zip(images.chunks_exact_mut(size)) {
             apply(pixels, out);
         }
-        all.extend(ready.session.logits(&images)?.chunks_exact(units).map(<[f64]>::to_vec));
+        all.extend(
+            ready
+                .session
+                .logits(&images)?
+                .chunks_exact(units)
+                .map(<[f64]>::to_vec),
+        );
     }
     Ok(all)
 }

@@ -23,12 +23,22 @@ impl Progress {
     /// For a training of so many steps and epochs.
     pub fn new(steps: u64, epochs: u64, quiet: bool) -> Self {
         let bar = (std::io::stderr().is_terminal() && !quiet).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(10));
+            let bar =
+                ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(10));
             let template = "{bar:24} {pos}/{len} {msg}";
-            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_style(
+                ProgressStyle::with_template(template)
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
             bar
         });
-        Self { bar, steps, epochs, rate: 0.0, quiet }
+        Self {
+            bar,
+            steps,
+            epochs,
+            rate: 0.0,
+            quiet,
+        }
     }
 
     fn line(&self, metrics: &Metrics) -> String {
@@ -78,7 +88,11 @@ fn time(duration: Duration) -> String {
 impl Watcher for Progress {
     fn step(&mut self, metrics: &Metrics) {
         let now = metrics.images_per_second;
-        self.rate = if self.rate == 0.0 { now } else { 0.9 * self.rate + 0.1 * now };
+        self.rate = if self.rate == 0.0 {
+            now
+        } else {
+            0.9 * self.rate + 0.1 * now
+        };
         let line = self.line(metrics);
         match &self.bar {
             Some(bar) => {
@@ -91,6 +105,9 @@ impl Watcher for Progress {
     }
 
     fn epoch(&mut self, metrics: &Metrics, evaluation: &Evaluation) {
+        if self.quiet {
+            return;
+        }
         self.say(&format!(
             "epoch {}: test accuracy {:.4}, test loss {:.4} ({} images, {:.1} s since the start)",
             metrics.epoch, evaluation.accuracy, evaluation.loss, evaluation.images, metrics.seconds

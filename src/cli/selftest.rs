@@ -75,15 +75,28 @@ impl Selftest {
         let failed = outcomes.len() - passed;
         if self.json {
             let cases = outcomes.iter().map(row).collect();
-            let report = Report { version: 1, device: name.clone(), precision: precision.name(), passed, failed, cases };
-            output.print(&(serde_json::to_string_pretty(&report).expect("internal error: a report is data") + "\n"));
+            let report = Report {
+                version: 1,
+                device: name.clone(),
+                precision: precision.name(),
+                passed,
+                failed,
+                cases,
+            };
+            output.print(
+                &(serde_json::to_string_pretty(&report).expect("internal error: a report is data")
+                    + "\n"),
+            );
         } else {
             output.print(&format!("{passed} passed, {failed} failed\n"));
         }
         if failed == 0 {
             return Ok(FINE);
         }
-        let first = outcomes.iter().find(|outcome| !outcome.passes()).map_or("", |outcome| outcome.name.as_str());
+        let first = outcomes
+            .iter()
+            .find(|outcome| !outcome.passes())
+            .map_or("", |outcome| outcome.name.as_str());
         output.diagnostic(&Diagnostic::error(Code::E0705, format!("`{name}` computes wrong in {precision}: {failed} of {} cases fail, the first is `{first}`", outcomes.len())));
         Ok(PROBLEMS)
     }
@@ -95,9 +108,22 @@ fn line(outcome: &Outcome) -> String {
     match &outcome.result {
         Err(fault) => format!("{verdict} {}: {fault}\n", outcome.name),
         Ok(comparisons) => {
-            let share = |c: &golden::Comparison| if c.tolerance > 0.0 { c.error / c.tolerance } else { f64::INFINITY };
-            let worst = comparisons.iter().max_by(|a, b| share(a).total_cmp(&share(b)));
-            let worst = worst.map_or_else(String::new, |c| format!("{}: error {:.2e} of {:.2e} allowed", c.tensor, c.error, c.tolerance));
+            let share = |c: &golden::Comparison| {
+                if c.tolerance > 0.0 {
+                    c.error / c.tolerance
+                } else {
+                    f64::INFINITY
+                }
+            };
+            let worst = comparisons
+                .iter()
+                .max_by(|a, b| share(a).total_cmp(&share(b)));
+            let worst = worst.map_or_else(String::new, |c| {
+                format!(
+                    "{}: error {:.2e} of {:.2e} allowed",
+                    c.tensor, c.error, c.tolerance
+                )
+            });
             format!("{verdict} {}  {worst}\n", outcome.name)
         }
     }
@@ -111,5 +137,10 @@ fn row(outcome: &Outcome) -> CaseRow {
         scale: c.scale,
         tolerance: c.tolerance,
     });
-    CaseRow { name: outcome.name.clone(), passed: outcome.passes(), error: outcome.result.as_ref().err().map(ToString::to_string), tensors: tensors.collect() }
+    CaseRow {
+        name: outcome.name.clone(),
+        passed: outcome.passes(),
+        error: outcome.result.as_ref().err().map(ToString::to_string),
+        tensors: tensors.collect(),
+    }
 }

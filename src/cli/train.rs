@@ -44,28 +44,56 @@ impl Train {
         let (graph, mut found) = network.graph(&recipe, None);
         found.append(faults);
         output.diagnostics(&found);
-        let Some(graph) = graph.filter(|_| !found.has_errors()) else { return Ok(PROBLEMS) };
+        let Some(graph) = graph.filter(|_| !found.has_errors()) else {
+            return Ok(PROBLEMS);
+        };
 
         // Everything that can be wrong is looked at before anything is written.
-        let train = data::open(&config.data.train, Part::Train, &config.data, graph.input).map_err(|fault| config.point("data.train", fault))?;
-        let mut test = data::open(&config.data.test, Part::Test, &config.data, Some(graph.input.unwrap_or(train.shape())))
+        let train = data::open(&config.data.train, Part::Train, &config.data, graph.input)
+            .map_err(|fault| config.point("data.train", fault))?;
+        let mut test = data::open(
+            &config.data.test,
+            Part::Test,
+            &config.data,
+            Some(graph.input.unwrap_or(train.shape())),
+        )
+        .map_err(|fault| config.point("data.test", fault))?;
+        test.align(train.classes())
             .map_err(|fault| config.point("data.test", fault))?;
-        test.align(train.classes()).map_err(|fault| config.point("data.test", fault))?;
         let graph = if graph.is_shaped() {
             graph
         } else {
             let (graph, found) = network.graph(&recipe, Some(train.shape()));
             output.diagnostics(&found);
-            let Some(graph) = graph else { return Ok(PROBLEMS) };
+            let Some(graph) = graph else {
+                return Ok(PROBLEMS);
+            };
             graph
         };
         let classifier = graph.nodes.last().map(|node| node.span).unwrap_or_default();
-        check_classes(&train, graph.classes().unwrap_or(0)).map_err(|fault| fault.at(&network.tree.source, classifier))?;
+        check_classes(&train, graph.classes().unwrap_or(0))
+            .map_err(|fault| fault.at(&network.tree.source, classifier))?;
         let batch = match config.train.batch {
             Batch::Images(images) => images,
-            Batch::Auto => return Err(config.point("train.batch", Diagnostic::error(Code::E0403, "`train.batch = \"auto\"` is not implemented in this version")).into()),
+            Batch::Auto => {
+                return Err(config
+                    .point(
+                        "train.batch",
+                        Diagnostic::error(
+                            Code::E0403,
+                            "`train.batch = \"auto\"` is not implemented in this version",
+                        ),
+                    )
+                    .into());
+            }
         };
-        let order = Order::new(train.labels(), batch, config.data.balance, config.train.seed).map_err(|fault| config.point("train.batch", fault))?;
+        let order = Order::new(
+            train.labels(),
+            batch,
+            config.data.balance,
+            config.train.seed,
+        )
+        .map_err(|fault| config.point("train.batch", fault))?;
         let device = open_device(&config)?;
         let precision = precision(&config, &*device)?;
         for broken in train.broken().iter().chain(test.broken()) {
@@ -73,31 +101,76 @@ impl Train {
         }
         let mean = Mean::of(&train, config.data.mean)?;
 
-        let say = |line: &str| if !self.quiet { eprintln_quietly(line) };
-        say(&format!("device: {} ({})", device.description().name, device.description().platform));
+        let say = |line: &str| {
+            if !self.quiet {
+                eprintln_quietly(line)
+            }
+        };
+        say(&format!(
+            "device: {} ({})",
+            device.description().name,
+            device.description().platform
+        ));
         let mut session = Session::new(graph, device, precision, batch, Some(optimizer(&config)))?;
         session.initialize(config.train.seed)?;
-        say(&format!("data: {} training images, {} test images, {} classes; memory {}", train.len(), test.len(), train.classes().len(), bytes(session.planned_bytes())));
+        say(&format!(
+            "data: {} training images, {} test images, {} classes; memory {}",
+            train.len(),
+            test.len(),
+            train.classes().len(),
+            bytes(session.planned_bytes())
+        ));
         let path = choose(&config.output.dir, &network.name);
         // A run says what its input is, also where the network's file leaves that to the data.
         let text = network.tree.source.text();
-        let stated = if network.tree.input.is_some() { text.to_owned() } else { format!("input {}\n{}", train.shape(), text.trim_start_matches('\u{feff}')) };
-        let contents = Contents { network: &stated, config: &config, classes: train.classes(), mean: (&mean, train.shape()) };
-        let mut folder = RunFolder::create(&path, self.force, &contents).map_err(|fault| config.point("output.dir", fault))?;
+        let stated = if network.tree.input.is_some() {
+            text.to_owned()
+        } else {
+            format!(
+                "input {}\n{}",
+                train.shape(),
+                text.trim_start_matches('\u{feff}')
+            )
+        };
+        let contents = Contents {
+            network: &stated,
+            config: &config,
+            classes: train.classes(),
+            mean: (&mean, train.shape()),
+        };
+        let mut folder = RunFolder::create(&path, self.force, &contents)
+            .map_err(|fault| config.point("output.dir", fault))?;
         say(&format!("run: {}", path.display()));
 
         let stop = stop_on_signals();
-        let training = Training { session: &mut session, config: &config, train: &train, test: &test, mean: &mean, order, folder: &mut folder, stop: &stop };
+        let training = Training {
+            session: &mut session,
+            config: &config,
+            train: &train,
+            test: &test,
+            mean: &mean,
+            order,
+            folder: &mut folder,
+            stop: &stop,
+        };
         let mut progress = Progress::new(training.steps(), config.train.epochs, self.quiet);
         let end = training.run(&mut progress);
         progress.finish();
         match end? {
             End::Finished(evaluation) => {
-                output.print(&format!("test accuracy {:.4}, test loss {:.4}: {}\n", evaluation.accuracy, evaluation.loss, path.display()));
+                output.print(&format!(
+                    "test accuracy {:.4}, test loss {:.4}: {}\n",
+                    evaluation.accuracy,
+                    evaluation.loss,
+                    path.display()
+                ));
                 Ok(FINE)
             }
             End::Stopped { signal } => {
-                eprintln_quietly(&format!("stopped; the checkpoint is {}/checkpoints/last.safetensors", path.display()));
+                eprintln_quietly(&format!(
+                    "stopped; the checkpoint is {}/checkpoints/last.safetensors",
+                    path.display()
+                ));
                 Ok(128 + signal as Exit)
             }
         }

@@ -159,7 +159,7 @@ impl FromStr for MemoryLimit {
 }
 
 /// Which device computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Select {
     /// The best OpenCL device, or the host engine where there is none.
     Auto,
@@ -169,13 +169,9 @@ pub enum Select {
     Gpu,
     /// The best OpenCL device that is a CPU.
     Cpu,
-    /// One OpenCL device, by the numbers that `netc devices` prints.
-    Device {
-        /// Platform, from 0.
-        platform: usize,
-        /// Device of the platform, from 0.
-        device: usize,
-    },
+    /// One OpenCL device, `platform:device`: each half a number that `netc devices` prints, or a
+    /// part of the name (`nvidia:h100`).
+    Device(String),
 }
 
 impl fmt::Display for Select {
@@ -185,7 +181,7 @@ impl fmt::Display for Select {
             Self::Host => f.write_str("host"),
             Self::Gpu => f.write_str("gpu"),
             Self::Cpu => f.write_str("cpu"),
-            Self::Device { platform, device } => write!(f, "{platform}:{device}"),
+            Self::Device(selector) => f.write_str(selector),
         }
     }
 }
@@ -199,14 +195,8 @@ impl FromStr for Select {
             "host" => Ok(Self::Host),
             "gpu" => Ok(Self::Gpu),
             "cpu" => Ok(Self::Cpu),
-            _ => {
-                let (platform, device) = text.split_once(':').ok_or(Malformed)?;
-                let number = |digits: &str| digits.parse().map_err(|_| Malformed);
-                Ok(Self::Device {
-                    platform: number(platform)?,
-                    device: number(device)?,
-                })
-            }
+            _ if text.contains(':') => Ok(Self::Device(text.to_owned())),
+            _ => Err(Malformed),
         }
     }
 }
@@ -260,16 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn devices_are_words_or_two_numbers() {
+    fn devices_are_words_or_a_platform_and_a_device() {
+        assert_eq!("1:0".parse(), Ok(Select::Device("1:0".into())));
         assert_eq!(
-            "1:0".parse(),
-            Ok(Select::Device {
-                platform: 1,
-                device: 0
-            })
+            "nvidia:h100".parse(),
+            Ok(Select::Device("nvidia:h100".into()))
         );
         assert_eq!("1:0".parse::<Select>().unwrap().to_string(), "1:0");
-        for text in ["", "1", "1:", ":", "a:b", "1:0:2", "Host"] {
+        for text in ["", "1", "Host", "nvidia"] {
             assert_eq!(text.parse::<Select>(), Err(Malformed), "{text}");
         }
     }

@@ -43,7 +43,12 @@ impl Host {
             kind: "host",
             selector: "host".into(),
         };
-        Self { description, limits: Limits::host(), plans: Vec::new(), persistent: HashMap::new() }
+        Self {
+            description,
+            limits: Limits::host(),
+            plans: Vec::new(),
+            persistent: HashMap::new(),
+        }
     }
 
     fn bytes(&mut self, plan: Loaded, buffer: BufferId) -> &mut [u8] {
@@ -52,7 +57,12 @@ impl Host {
         let length = facts.elements * facts.element.bytes(plan.precision) as usize;
         let (words, offset) = match facts.placement {
             Placement::Arena { offset } => (arena, offset as usize),
-            Placement::Persistent => (self.persistent.get_mut(&facts.name).expect("internal error: a persistent buffer is gone"), 0),
+            Placement::Persistent => (
+                self.persistent
+                    .get_mut(&facts.name)
+                    .expect("internal error: a persistent buffer is gone"),
+                0,
+            ),
         };
         &mut bytemuck::cast_slice_mut(words)[offset..offset + length]
     }
@@ -74,7 +84,9 @@ impl Device for Host {
     fn load(&mut self, plan: &Arc<Plan>) -> Result<Loaded, Diagnostic> {
         for buffer in &plan.buffers {
             if buffer.placement == Placement::Persistent {
-                self.persistent.entry(buffer.name.clone()).or_insert_with(|| words(buffer.bytes));
+                self.persistent
+                    .entry(buffer.name.clone())
+                    .or_insert_with(|| words(buffer.bytes));
             }
         }
         self.plans.push((Arc::clone(plan), words(plan.arena_bytes)));
@@ -91,7 +103,12 @@ impl Device for Host {
         Ok(())
     }
 
-    fn run(&mut self, plan: Loaded, steps: Range<usize>, scalars: &Scalars) -> Result<(), Diagnostic> {
+    fn run(
+        &mut self,
+        plan: Loaded,
+        steps: Range<usize>,
+        scalars: &Scalars,
+    ) -> Result<(), Diagnostic> {
         let (plan, arena) = &mut self.plans[plan.0];
         for step in &plan.steps[steps] {
             run_step(plan, &step.call, arena, &mut self.persistent, scalars);
@@ -110,26 +127,43 @@ impl Device for Host {
     }
 
     fn allocated_bytes(&self) -> u64 {
-        let words = self.plans.iter().map(|(_, arena)| arena.len()).chain(self.persistent.values().map(Vec::len));
+        let words = self
+            .plans
+            .iter()
+            .map(|(_, arena)| arena.len())
+            .chain(self.persistent.values().map(Vec::len));
         8 * words.sum::<usize>() as u64
     }
 }
 
 /// Runs one call: takes its persistent buffers out of the map and its arena buffers apart, and puts them back.
-fn run_step(plan: &Plan, call: &crate::op::emit::Call, arena: &mut Words, persistent: &mut HashMap<String, Words>, scalars: &Scalars) {
+fn run_step(
+    plan: &Plan,
+    call: &crate::op::emit::Call,
+    arena: &mut Words,
+    persistent: &mut HashMap<String, Words>,
+    scalars: &Scalars,
+) {
     let ids = call.arguments.iter().filter_map(|argument| match argument {
         Argument::Buffer(id, _) => Some(*id),
         Argument::Scalar(_) => None,
     });
     // (argument's position, length in bytes, place)
-    let facts: Vec<_> = ids.map(|id| plan.buffer(id)).enumerate().map(|(at, b)| (at, b.elements * b.element.bytes(plan.precision) as usize, b)).collect();
+    let facts: Vec<_> = ids
+        .map(|id| plan.buffer(id))
+        .enumerate()
+        .map(|(at, b)| (at, b.elements * b.element.bytes(plan.precision) as usize, b))
+        .collect();
     let mut taken: Vec<(usize, usize, &str, Words)> = Vec::new();
     let mut placed: Vec<(u64, usize, usize)> = Vec::new();
     for (at, length, buffer) in &facts {
         match buffer.placement {
             Placement::Arena { offset } => placed.push((offset, *at, *length)),
             Placement::Persistent => {
-                let words = persistent.get_mut(&buffer.name).map(std::mem::take).expect("internal error: a persistent buffer is gone");
+                let words = persistent
+                    .get_mut(&buffer.name)
+                    .map(std::mem::take)
+                    .expect("internal error: a persistent buffer is gone");
                 taken.push((*at, *length, &buffer.name, words));
             }
         }
@@ -146,7 +180,10 @@ fn run_step(plan: &Plan, call: &crate::op::emit::Call, arena: &mut Words, persis
         rest = tail;
     }
     for (at, length, _, words) in &mut taken {
-        slices.push((*at, &mut bytemuck::cast_slice_mut::<u64, u8>(words)[..*length]));
+        slices.push((
+            *at,
+            &mut bytemuck::cast_slice_mut::<u64, u8>(words)[..*length],
+        ));
     }
     slices.sort_unstable_by_key(|(at, _)| *at);
     let mut buffers: Vec<&mut [u8]> = slices.into_iter().map(|(_, slice)| slice).collect();

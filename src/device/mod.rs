@@ -1,7 +1,7 @@
 //! Devices: what runs a plan.
 //!
 //! Two engines implement [`Device`]: [`host`] in plain Rust and [`opencl`]. Both run the same plans. Nothing outside
-//! `device::opencl` names an OpenCL type or uses `unsafe`.
+//! `device::opencl` names an OpenCL type.
 
 pub mod host;
 pub mod opencl;
@@ -65,7 +65,12 @@ pub trait Device {
     ///
     /// # Errors
     /// E0704 the device failed.
-    fn run(&mut self, plan: Loaded, steps: Range<usize>, scalars: &Scalars) -> Result<(), Diagnostic>;
+    fn run(
+        &mut self,
+        plan: Loaded,
+        steps: Range<usize>,
+        scalars: &Scalars,
+    ) -> Result<(), Diagnostic>;
 
     /// Waits until all that was asked for is done.
     ///
@@ -100,7 +105,11 @@ pub fn open(select: &str) -> Result<Box<dyn Device>, Diagnostic> {
 
 /// Every device, the host engine last.
 pub fn list() -> Vec<(Description, Limits)> {
-    let found = opencl::devices().into_iter().map(|found| (found.description, found.limits));
+    let found = opencl::devices()
+        .into_iter()
+        .map(|found| (found.description, found.limits));
     let host = host::Host::new();
-    found.chain([(host.description().clone(), host.limits().clone())]).collect()
+    found
+        .chain([(host.description().clone(), host.limits().clone())])
+        .collect()
 }

@@ -35,7 +35,10 @@ pub struct Place {
 impl Place {
     /// The place `span` of `source`.
     pub fn new(source: &Arc<Source>, span: Span) -> Self {
-        Self { source: Arc::clone(source), span }
+        Self {
+            source: Arc::clone(source),
+            span,
+        }
     }
 }
 
@@ -86,7 +89,10 @@ impl Diagnostic {
 
     /// A warning without a place.
     pub fn warning(code: Code, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(code, message) }
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, message)
+        }
     }
 
     /// Points at a place.
@@ -106,7 +112,10 @@ impl Diagnostic {
     /// Adds a related place.
     #[must_use]
     pub fn label(mut self, message: impl Into<String>, source: &Arc<Source>, span: Span) -> Self {
-        self.labels.push(Label { message: message.into(), place: Place::new(source, span) });
+        self.labels.push(Label {
+            message: message.into(),
+            place: Place::new(source, span),
+        });
         self
     }
 
@@ -173,7 +182,11 @@ impl Diagnostics {
     /// In the order of their places: by source name, then by where they start; those without a place last.
     #[must_use]
     pub fn sorted(mut self) -> Self {
-        self.list.sort_by_key(|d| d.primary.as_ref().map_or((true, 0, 0), |p| (false, p.span.start, p.span.end)));
+        self.list.sort_by_key(|d| {
+            d.primary
+                .as_ref()
+                .map_or((true, 0, 0), |p| (false, p.span.start, p.span.end))
+        });
         self
     }
 
@@ -190,7 +203,9 @@ impl Diagnostics {
 
 impl From<Diagnostic> for Diagnostics {
     fn from(diagnostic: Diagnostic) -> Self {
-        Self { list: vec![diagnostic] }
+        Self {
+            list: vec![diagnostic],
+        }
     }
 }
 

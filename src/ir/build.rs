@@ -48,15 +48,41 @@ pub fn build(tree: &Tree, options: &Options) -> (Option<Graph>, Diagnostics) {
     builder.labels(&tree.chain);
     let layers = count(&tree.chain);
     if layers > MOST_LAYERS {
-        let message = format!("{} layers after expansion: a network has at most {MOST_LAYERS}", if layers == u64::MAX { "too many".into() } else { layers.to_string() });
-        builder.sink.push(Diagnostic::error(Code::E0308, message).at(&tree.source, tree.chain.span).help("lower the repeat counts"));
+        let message = format!(
+            "{} layers after expansion: a network has at most {MOST_LAYERS}",
+            if layers == u64::MAX {
+                "too many".into()
+            } else {
+                layers.to_string()
+            }
+        );
+        builder.sink.push(
+            Diagnostic::error(Code::E0308, message)
+                .at(&tree.source, tree.chain.span)
+                .help("lower the repeat counts"),
+        );
     } else {
+        let mut last = Diagnostics::new();
+        std::mem::swap(&mut last, &mut builder.sink);
         let classifier = builder.last(tree);
+        std::mem::swap(&mut last, &mut builder.sink);
         builder.chain(&tree.chain, "", classifier);
+        // Rules about the last layer come after those of the layer itself.
+        builder.sink.append(last);
     }
-    let Builder { sink, nodes, faulty, .. } = builder;
+    let Builder {
+        sink,
+        nodes,
+        faulty,
+        ..
+    } = builder;
     let graph = (!sink.has_errors() && faulty.is_empty() && tree.complete && !nodes.is_empty())
-        .then(|| Graph { name: options.name.clone(), source: Some(Arc::clone(&tree.source)), input, nodes });
+        .then(|| Graph {
+            name: options.name.clone(),
+            source: Some(Arc::clone(&tree.source)),
+            input,
+            nodes,
+        });
     (graph, sink)
 }
 
@@ -64,10 +90,20 @@ pub fn build(tree: &Tree, options: &Options) -> (Option<Graph>, Diagnostics) {
 fn count(chain: &Chain) -> u64 {
     let layers = |stage: &Stage| match stage {
         Stage::Layer(_) | Stage::Error(_) => 1,
-        Stage::Repeat(repeat) => count(&repeat.chain).saturating_mul(repeat.count.value.parse().unwrap_or(u64::MAX)),
-        Stage::Join(join) => join.branches.iter().map(count).fold(1u64, u64::saturating_add),
+        Stage::Repeat(repeat) => {
+            count(&repeat.chain).saturating_mul(repeat.count.value.parse().unwrap_or(u64::MAX))
+        }
+        Stage::Join(join) => join
+            .branches
+            .iter()
+            .map(count)
+            .fold(1u64, u64::saturating_add),
     };
-    chain.stages.iter().map(layers).fold(0u64, u64::saturating_add)
+    chain
+        .stages
+        .iter()
+        .map(layers)
+        .fold(0u64, u64::saturating_add)
 }
 
 struct Builder<'a> {
@@ -94,15 +130,26 @@ impl<'a> Builder<'a> {
         let mut right = true;
         for size in &input.sizes {
             if size.value == 0 || size.value > LARGEST_WHOLE {
-                let message = if size.value == 0 { "an input size must be at least 1".into() } else { format!("an input size goes to {LARGEST_WHOLE}") };
-                self.sink.push(Diagnostic::error(Code::E0205, message).at(self.source, size.span));
+                let message = if size.value == 0 {
+                    "an input size must be at least 1".into()
+                } else {
+                    format!("an input size goes to {LARGEST_WHOLE}")
+                };
+                self.sink
+                    .push(Diagnostic::error(Code::E0205, message).at(self.source, size.span));
                 right = false;
             }
         }
         let [channels, height, width] = [0, 1, 2].map(|i| input.sizes[i].value as usize);
         let shape = Shape::image(channels, height, width);
         if right && shape.checked_elements().is_none() {
-            self.sink.push(Diagnostic::error(Code::E0307, format!("an input of {shape} has more than 2^40 elements")).at(self.source, input.span));
+            self.sink.push(
+                Diagnostic::error(
+                    Code::E0307,
+                    format!("an input of {shape} has more than 2^40 elements"),
+                )
+                .at(self.source, input.span),
+            );
             right = false;
         }
         right.then_some(shape)
@@ -112,15 +159,34 @@ impl<'a> Builder<'a> {
     fn labels(&mut self, chain: &'a Chain) {
         for stage in &chain.stages {
             match stage {
-                Stage::Layer(Layer { label: Some(label), .. }) => {
-                    let fault = |message: String| Diagnostic::error(Code::E0206, message).at(self.source, label.span);
+                Stage::Layer(Layer {
+                    label: Some(label), ..
+                }) => {
+                    let fault = |message: String| {
+                        Diagnostic::error(Code::E0206, message).at(self.source, label.span)
+                    };
                     if let Some(first) = self.labels.get(label.value.as_str()) {
-                        self.sink.push(fault(format!("the label `{}` is used twice", label.value)).label("first used here", self.source, *first));
+                        self.sink.push(
+                            fault(format!("the label `{}` is used twice", label.value)).label(
+                                "first used here",
+                                self.source,
+                                *first,
+                            ),
+                        );
                         continue;
                     }
                     if is_generated(&label.value) {
-                        let help = format!("write another word, such as `{}_` or `my_{}`", label.value, label.value);
-                        self.sink.push(fault(format!("`{}` has the shape of a generated name", label.value)).help(help));
+                        let help = format!(
+                            "write another word, such as `{}_` or `my_{}`",
+                            label.value, label.value
+                        );
+                        self.sink.push(
+                            fault(format!(
+                                "`{}` has the shape of a generated name",
+                                label.value
+                            ))
+                            .help(help),
+                        );
                     }
                     self.labels.insert(&label.value, label.span);
                 }
@@ -138,12 +204,21 @@ impl<'a> Builder<'a> {
             Stage::Error(_) => return None,
             Stage::Layer(layer) if layer.kind.value == "F" => return Some(layer.span),
             Stage::Layer(layer) if op::kind(&layer.kind.value).is_none() => return None, // E0201 says enough
-            Stage::Layer(layer) => format!("the last layer is a `{}`, and the classifier must be an `F`", layer.kind.value),
-            Stage::Repeat(_) | Stage::Join(_) => "the classifier must be an `F` outside brackets".into(),
+            Stage::Layer(layer) => format!(
+                "the last layer is a `{}`, and the classifier must be an `F`",
+                layer.kind.value
+            ),
+            Stage::Repeat(_) | Stage::Join(_) => {
+                "the classifier must be an `F` outside brackets".into()
+            }
         };
         if tree.complete {
             let help = "end the network with an `F` as wide as there are classes: `-> F10`";
-            self.sink.push(Diagnostic::error(Code::E0305, message).at(self.source, last.span()).help(help));
+            self.sink.push(
+                Diagnostic::error(Code::E0305, message)
+                    .at(self.source, last.span())
+                    .help(help),
+            );
         }
         None
     }
@@ -154,9 +229,21 @@ impl<'a> Builder<'a> {
                 Stage::Layer(layer) => self.layer(layer, copy, classifier),
                 Stage::Error(_) => self.shape = None,
                 Stage::Repeat(repeat) => {
-                    let Some(times) = repeat.count.value.parse::<u64>().ok().filter(|times| *times > 0) else {
-                        let message = format!("a repeat count is at least 1, and this is {}", repeat.count.value);
-                        self.sink.push(Diagnostic::error(Code::E0205, message).at(self.source, repeat.count.span));
+                    let Some(times) = repeat
+                        .count
+                        .value
+                        .parse::<u64>()
+                        .ok()
+                        .filter(|times| *times > 0)
+                    else {
+                        let message = format!(
+                            "a repeat count is at least 1, and this is {}",
+                            repeat.count.value
+                        );
+                        self.sink.push(
+                            Diagnostic::error(Code::E0205, message)
+                                .at(self.source, repeat.count.span),
+                        );
                         self.shape = None;
                         continue;
                     };
@@ -165,7 +252,11 @@ impl<'a> Builder<'a> {
                     }
                 }
                 Stage::Join(join) => {
-                    self.sink.push(Diagnostic::error(Code::E0101, "branches are not in this version of netc").at(self.source, join.span).help("write one chain of layers"));
+                    self.sink.push(
+                        Diagnostic::error(Code::E0101, "branches are not in this version of netc")
+                            .at(self.source, join.span)
+                            .help("write one chain of layers"),
+                    );
                     self.shape = None;
                 }
             }
@@ -180,7 +271,11 @@ impl<'a> Builder<'a> {
             self.shape = None;
             return;
         };
-        let number = self.counts.entry(kind.letter).and_modify(|n| *n += 1).or_insert(1);
+        let number = self
+            .counts
+            .entry(kind.letter)
+            .and_modify(|n| *n += 1)
+            .or_insert(1);
         let name = match &layer.label {
             Some(label) => format!("{}{copy}", label.value),
             None => format!("{}{number}", kind.letter.to_lowercase()),
@@ -188,8 +283,13 @@ impl<'a> Builder<'a> {
         let op = self.read(kind, layer, classifier == Some(layer.span));
         let Some(op) = op else {
             // The width of an F holds even where an attribute of it does not.
-            let width = layer.width.as_ref().and_then(|width| width.value.parse::<usize>().ok());
-            self.shape = width.filter(|w| kind.letter == "F" && *w > 0 && *w as u64 <= LARGEST_WHOLE).map(Shape::Vector);
+            let width = layer
+                .width
+                .as_ref()
+                .and_then(|width| width.value.parse::<usize>().ok());
+            self.shape = width
+                .filter(|w| kind.letter == "F" && *w > 0 && *w as u64 <= LARGEST_WHOLE)
+                .map(Shape::Vector);
             return;
         };
         let output = match self.shape {
@@ -198,7 +298,8 @@ impl<'a> Builder<'a> {
                 Ok(shape) => Some(shape),
                 Err(fault) => {
                     if self.faulty.insert(layer.span) {
-                        let mut diagnostic = Diagnostic::error(fault.code, fault.message).at(self.source, layer.span);
+                        let mut diagnostic = Diagnostic::error(fault.code, fault.message)
+                            .at(self.source, layer.span);
                         diagnostic.help = fault.help;
                         self.sink.push(diagnostic);
                     }
@@ -207,22 +308,49 @@ impl<'a> Builder<'a> {
             },
         };
         self.shape = output;
-        self.nodes.push(Node { name, op, feeds: vec![self.feed], output, span: layer.span });
+        self.nodes.push(Node {
+            name,
+            op,
+            feeds: vec![self.feed],
+            output,
+            span: layer.span,
+        });
         self.feed = Feed::Node(self.nodes.len() - 1);
     }
 
     /// What a layer means; read once for all copies of it.
-    fn read(&mut self, kind: &'static Kind, layer: &Layer, classifier: bool) -> Option<Arc<dyn Op>> {
+    fn read(
+        &mut self,
+        kind: &'static Kind,
+        layer: &Layer,
+        classifier: bool,
+    ) -> Option<Arc<dyn Op>> {
         if let Some(known) = self.checked.get(&layer.span) {
             return known.clone();
         }
-        let (arguments, right) = Arguments::read(kind, self.source, layer, classifier, &mut self.sink);
+        let (arguments, right) =
+            Arguments::read(kind, self.source, layer, classifier, &mut self.sink);
         let mut op = (kind.build)(&arguments, self.recipe, &mut self.sink);
         if classifier {
-            for attribute in layer.attributes.iter().filter(|a| a.key.value == "act" || a.key.value == "dropout") {
-                let message = format!("the classifier has no {}: its output goes to the loss", if attribute.key.value == "act" { "activation" } else { "dropout" });
+            for attribute in layer
+                .attributes
+                .iter()
+                .filter(|a| a.key.value == "act" || a.key.value == "dropout")
+            {
+                let message = format!(
+                    "the classifier has no {}: its output goes to the loss",
+                    if attribute.key.value == "act" {
+                        "activation"
+                    } else {
+                        "dropout"
+                    }
+                );
                 let help = format!("leave out `{}`", self.source.slice(attribute.span));
-                self.sink.push(Diagnostic::error(Code::E0306, message).at(self.source, attribute.span).help(help));
+                self.sink.push(
+                    Diagnostic::error(Code::E0306, message)
+                        .at(self.source, attribute.span)
+                        .help(help),
+                );
             }
         }
         if !right {
@@ -237,28 +365,75 @@ impl<'a> Builder<'a> {
 /// Whether a label looks like a name that netc makes: a kind's letter, `add` or `cat`, and digits.
 fn is_generated(label: &str) -> bool {
     let word = label.trim_end_matches(|c: char| c.is_ascii_digit());
-    word.len() < label.len() && (word == "add" || word == "cat" || KINDS.iter().any(|kind| kind.letter.to_lowercase() == word))
+    word.len() < label.len()
+        && (word == "add"
+            || word == "cat"
+            || KINDS.iter().any(|kind| kind.letter.to_lowercase() == word))
 }
 
 /// E0201, with the likeliest kind.
 fn unknown_kind(source: &Arc<Source>, layer: &Layer) -> Diagnostic {
     let word = layer.kind.value.as_str();
-    let width = layer.width.as_ref().map_or("", |width| width.value.as_str());
-    let span = layer.width.as_ref().map_or(layer.kind.span, |width| layer.kind.span.join(width.span));
+    let width = layer
+        .width
+        .as_ref()
+        .map_or("", |width| width.value.as_str());
+    let span = layer
+        .width
+        .as_ref()
+        .map_or(layer.kind.span, |width| layer.kind.span.join(width.span));
     let lower = word.to_lowercase();
     let known: &[(&str, &str)] = &[
-        ("conv", "C"), ("conv2d", "C"), ("convolution", "C"), ("pool", "P"), ("pooling", "P"), ("maxpool", "P"), ("maxpool2d", "P"), ("avgpool", "P"),
-        ("norm", "N"), ("lrn", "N"), ("localresponsenorm", "N"), ("batchnorm", "N"), ("bn", "N"), ("fc", "F"), ("linear", "F"), ("dense", "F"),
-        ("fully", "F"), ("innerproduct", "F"), ("relu", "A"), ("act", "A"), ("activation", "A"), ("c", "C"), ("p", "P"), ("n", "N"), ("f", "F"), ("a", "A"),
+        ("conv", "C"),
+        ("conv2d", "C"),
+        ("convolution", "C"),
+        ("pool", "P"),
+        ("pooling", "P"),
+        ("maxpool", "P"),
+        ("maxpool2d", "P"),
+        ("avgpool", "P"),
+        ("norm", "N"),
+        ("lrn", "N"),
+        ("localresponsenorm", "N"),
+        ("batchnorm", "N"),
+        ("bn", "N"),
+        ("fc", "F"),
+        ("linear", "F"),
+        ("dense", "F"),
+        ("fully", "F"),
+        ("innerproduct", "F"),
+        ("relu", "A"),
+        ("act", "A"),
+        ("activation", "A"),
+        ("c", "C"),
+        ("p", "P"),
+        ("n", "N"),
+        ("f", "F"),
+        ("a", "A"),
     ];
-    let near = known.iter().find(|(name, _)| *name == lower).map(|(_, letter)| *letter);
-    let near = near.or_else(|| nearest(word, known.iter().map(|(name, _)| *name)).and_then(|name| known.iter().find(|(known, _)| *known == name)).map(|(_, letter)| *letter));
-    let diagnostic = Diagnostic::error(Code::E0201, format!("unknown layer kind `{word}`")).at(source, span);
-    let kinds = KINDS.iter().map(|kind| format!("`{}` ({})", kind.letter, kind.name)).collect::<Vec<_>>().join(", ");
+    let near = known
+        .iter()
+        .find(|(name, _)| *name == lower)
+        .map(|(_, letter)| *letter);
+    let near = near.or_else(|| {
+        nearest(word, known.iter().map(|(name, _)| *name))
+            .and_then(|name| known.iter().find(|(known, _)| *known == name))
+            .map(|(_, letter)| *letter)
+    });
+    let diagnostic =
+        Diagnostic::error(Code::E0201, format!("unknown layer kind `{word}`")).at(source, span);
+    let kinds = KINDS
+        .iter()
+        .map(|kind| format!("`{}` ({})", kind.letter, kind.name))
+        .collect::<Vec<_>>()
+        .join(", ");
     match near {
         Some(letter) => {
             let takes = op::kind(letter).is_some_and(|kind| kind.width.is_some());
-            diagnostic.help(format!("did you mean `{letter}{}`?", if takes { width } else { "" }))
+            diagnostic.help(format!(
+                "did you mean `{letter}{}`?",
+                if takes { width } else { "" }
+            ))
         }
         None => diagnostic.help(format!("the kinds are {kinds}")),
     }

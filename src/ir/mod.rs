@@ -59,7 +59,10 @@ impl Graph {
 
     /// The classifier's units.
     pub fn classes(&self) -> Option<usize> {
-        self.nodes.last().and_then(|node| node.output).map(Shape::elements)
+        self.nodes
+            .last()
+            .and_then(|node| node.output)
+            .map(Shape::elements)
     }
 
     /// The input's shape.
@@ -67,7 +70,8 @@ impl Graph {
     /// # Panics
     /// Where it is unknown.
     pub fn input_shape(&self) -> Shape {
-        self.input.expect("internal error: the input's shape is unknown")
+        self.input
+            .expect("internal error: the input's shape is unknown")
     }
 
     /// A layer's output shape.
@@ -75,7 +79,9 @@ impl Graph {
     /// # Panics
     /// Where it is unknown.
     pub fn output_shape(&self, node: usize) -> Shape {
-        self.nodes[node].output.expect("internal error: a shape is unknown")
+        self.nodes[node]
+            .output
+            .expect("internal error: a shape is unknown")
     }
 
     /// The shapes of a layer's inputs.
@@ -108,16 +114,38 @@ impl Graph {
     ///
     /// # Errors
     /// The layers' shape rules.
-    pub fn chain(name: &str, ops: Vec<Arc<dyn Op>>, input: Shape) -> Result<Self, crate::op::Fault> {
+    pub fn chain(
+        name: &str,
+        ops: Vec<Arc<dyn Op>>,
+        input: Shape,
+    ) -> Result<Self, crate::op::Fault> {
         let mut nodes: Vec<Node> = Vec::with_capacity(ops.len());
         let mut shape = input;
         for (i, op) in ops.into_iter().enumerate() {
             shape = op.output(&[shape])?;
             let letter = op.kind().letter.to_lowercase();
-            let count = 1 + nodes.iter().filter(|node| node.op.kind().letter == op.kind().letter).count();
-            let feeds = vec![if i == 0 { Feed::Input } else { Feed::Node(i - 1) }];
-            nodes.push(Node { name: format!("{letter}{count}"), op, feeds, output: Some(shape), span: Span::default() });
+            let count = 1 + nodes
+                .iter()
+                .filter(|node| node.op.kind().letter == op.kind().letter)
+                .count();
+            let feeds = vec![if i == 0 {
+                Feed::Input
+            } else {
+                Feed::Node(i - 1)
+            }];
+            nodes.push(Node {
+                name: format!("{letter}{count}"),
+                op,
+                feeds,
+                output: Some(shape),
+                span: Span::default(),
+            });
         }
-        Ok(Self { name: name.into(), source: None, input: Some(input), nodes })
+        Ok(Self {
+            name: name.into(),
+            source: None,
+            input: Some(input),
+            nodes,
+        })
     }
 }

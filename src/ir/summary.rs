@@ -38,8 +38,20 @@ pub fn summary(graph: &Graph) -> Summary {
             Some(super::Feed::Node(i)) => graph.nodes[*i].output,
             _ => shapes.take().or(graph.input),
         };
-        let figures = input.zip(node.output).map(|(input, output)| (node.op.parameter_count(input), node.op.multiply_adds(input, output)));
-        totals = totals.zip(figures).map(|((p, m), (parameters, multiply_adds))| (p.saturating_add(parameters), m.saturating_add(multiply_adds)));
+        let figures = input.zip(node.output).map(|(input, output)| {
+            (
+                node.op.parameter_count(input),
+                node.op.multiply_adds(input, output),
+            )
+        });
+        totals = totals
+            .zip(figures)
+            .map(|((p, m), (parameters, multiply_adds))| {
+                (
+                    p.saturating_add(parameters),
+                    m.saturating_add(multiply_adds),
+                )
+            });
         rows.push(Row {
             name: node.name.clone(),
             kind: node.op.kind().letter,

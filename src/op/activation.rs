@@ -5,7 +5,10 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::attribute::{Arguments, Attribute};
-use super::emit::{Back, BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site, elements, elements_mut, take};
+use super::emit::{
+    Back, BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site,
+    elements, elements_mut, take,
+};
 use super::real::Real;
 use super::shape::Shape;
 use super::view::{D_DST, D_SRC, DST, SRC, View};
@@ -59,9 +62,15 @@ impl Function {
         let zero = T::zero();
         match self {
             Self::None => {}
-            Self::Relu => values.iter_mut().for_each(|x| *x = if *x < zero { zero } else { *x }),
-            Self::Leaky => values.iter_mut().for_each(|x| *x = if *x < zero { *x * T::of(0.1) } else { *x }),
-            Self::Sigmoid => values.iter_mut().for_each(|x| *x = T::one() / (T::one() + (-*x).exp())),
+            Self::Relu => values
+                .iter_mut()
+                .for_each(|x| *x = if *x < zero { zero } else { *x }),
+            Self::Leaky => values
+                .iter_mut()
+                .for_each(|x| *x = if *x < zero { *x * T::of(0.1) } else { *x }),
+            Self::Sigmoid => values
+                .iter_mut()
+                .for_each(|x| *x = T::one() / (T::one() + (-*x).exp())),
             Self::Tanh => values.iter_mut().for_each(|x| *x = x.tanh()),
         }
     }
@@ -70,8 +79,20 @@ impl Function {
     pub fn derivative<T: Real>(self, value: T) -> T {
         match self {
             Self::None => T::one(),
-            Self::Relu => if value > T::zero() { T::one() } else { T::zero() },
-            Self::Leaky => if value > T::zero() { T::one() } else { T::of(0.1) },
+            Self::Relu => {
+                if value > T::zero() {
+                    T::one()
+                } else {
+                    T::zero()
+                }
+            }
+            Self::Leaky => {
+                if value > T::zero() {
+                    T::one()
+                } else {
+                    T::of(0.1)
+                }
+            }
             Self::Sigmoid => value * (T::one() - value),
             Self::Tanh => T::one() - value * value,
         }
@@ -93,7 +114,9 @@ pub static KIND: Kind = Kind {
 };
 
 fn build(arguments: &Arguments<'_>, _: &Recipe, _: &mut Diagnostics) -> Option<Arc<dyn Op>> {
-    Some(Arc::new(Activation { function: Function::of(arguments.variant) }))
+    Some(Arc::new(Activation {
+        function: Function::of(arguments.variant),
+    }))
 }
 
 /// An activation layer.
@@ -112,7 +135,11 @@ pub(super) fn by_value(view: &View) -> [usize; 3] {
 /// Sizes of a tensor, for kernels that take one value each.
 pub(super) fn define_sizes(kernel: Kernel, view: &View) -> Kernel {
     let [channels, height, width] = view.shape.dimensions();
-    kernel.define("C", channels).define("H", height).define("W", width).global(by_value(view))
+    kernel
+        .define("C", channels)
+        .define("H", height)
+        .define("W", width)
+        .global(by_value(view))
 }
 
 impl Op for Activation {
@@ -126,21 +153,55 @@ impl Op for Activation {
 
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let (src, dst) = (site.source(), site.destination);
-        let kernel = Kernel::new("activation", "activation_forward", 1).define("FORWARD", 1).define("ACT", self.function.number());
-        let kernel = define_sizes(dst.view.define(src.view.define(kernel, SRC), DST), &src.view);
-        let host = Forward { function: self.function, src: src.view, dst: dst.view };
-        ledger.step(site.named("forward"), Some(site.layer), Call::new(kernel, host).read(src.buffer).write(dst.buffer));
-        if site.training { vec![dst.buffer] } else { Vec::new() }
+        let kernel = Kernel::new("activation", "activation_forward", 1)
+            .define("FORWARD", 1)
+            .define("ACT", self.function.number());
+        let kernel = define_sizes(
+            dst.view.define(src.view.define(kernel, SRC), DST),
+            &src.view,
+        );
+        let host = Forward {
+            function: self.function,
+            src: src.view,
+            dst: dst.view,
+        };
+        ledger.step(
+            site.named("forward"),
+            Some(site.layer),
+            Call::new(kernel, host).read(src.buffer).write(dst.buffer),
+        );
+        if site.training {
+            vec![dst.buffer]
+        } else {
+            Vec::new()
+        }
     }
 
     fn backward(&self, site: &Site, back: &Back, _: &Machine, ledger: &mut Ledger) {
         let Some(d_src) = back.d_src[0] else { return };
         let (dst, d_dst) = (site.destination, back.d_dst);
-        let kernel = Kernel::new("activation", "activation_backward", 1).define("BACKWARD", 1).define("ACT", self.function.number());
-        let kernel = d_src.view.define(d_dst.view.define(dst.view.define(kernel, DST), D_DST), D_SRC);
+        let kernel = Kernel::new("activation", "activation_backward", 1)
+            .define("BACKWARD", 1)
+            .define("ACT", self.function.number());
+        let kernel = d_src.view.define(
+            d_dst.view.define(dst.view.define(kernel, DST), D_DST),
+            D_SRC,
+        );
         let kernel = define_sizes(kernel, &dst.view);
-        let host = Backward { function: self.function, dst: dst.view, d_dst: d_dst.view, d_src: d_src.view };
-        ledger.step(site.named("backward"), Some(site.layer), Call::new(kernel, host).read(dst.buffer).read(d_dst.buffer).write(d_src.buffer));
+        let host = Backward {
+            function: self.function,
+            dst: dst.view,
+            d_dst: d_dst.view,
+            d_src: d_src.view,
+        };
+        ledger.step(
+            site.named("backward"),
+            Some(site.layer),
+            Call::new(kernel, host)
+                .read(dst.buffer)
+                .read(d_dst.buffer)
+                .write(d_src.buffer),
+        );
     }
 }
 
@@ -164,33 +225,44 @@ impl RealRoutine for Forward {
         let [src, dst] = take(buffers);
         let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
         let [channels, height, width] = self.src.shape.dimensions();
-        dst.par_chunks_mut(self.dst.image).enumerate().for_each(|(n, dst)| {
-            for y in 0..height {
-                for x in 0..width {
-                    let (from, to) = (self.src.at(n, 0, y, x), self.dst.at(0, 0, y, x));
-                    let out = &mut dst[to..to + channels];
-                    out.copy_from_slice(&src[from..from + channels]);
-                    self.function.apply(out);
+        dst.par_chunks_mut(self.dst.image)
+            .enumerate()
+            .for_each(|(n, dst)| {
+                for y in 0..height {
+                    for x in 0..width {
+                        let (from, to) = (self.src.at(n, 0, y, x), self.dst.at(0, 0, y, x));
+                        let out = &mut dst[to..to + channels];
+                        out.copy_from_slice(&src[from..from + channels]);
+                        self.function.apply(out);
+                    }
                 }
-            }
-        });
+            });
     }
 }
 
 impl RealRoutine for Backward {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let [dst, d_dst, d_src] = take(buffers);
-        let (dst, d_dst, d_src): (&[T], &[T], &mut [T]) = (elements(dst), elements(d_dst), elements_mut(d_src));
+        let (dst, d_dst, d_src): (&[T], &[T], &mut [T]) =
+            (elements(dst), elements(d_dst), elements_mut(d_src));
         let [channels, height, width] = self.dst.shape.dimensions();
-        d_src.par_chunks_mut(self.d_src.image).enumerate().for_each(|(n, d_src)| {
-            for y in 0..height {
-                for x in 0..width {
-                    let (value, up, to) = (self.dst.at(n, 0, y, x), self.d_dst.at(n, 0, y, x), self.d_src.at(0, 0, y, x));
-                    for c in 0..channels {
-                        d_src[to + c] = d_dst[up + c] * self.function.derivative(dst[value + c]);
+        d_src
+            .par_chunks_mut(self.d_src.image)
+            .enumerate()
+            .for_each(|(n, d_src)| {
+                for y in 0..height {
+                    for x in 0..width {
+                        let (value, up, to) = (
+                            self.dst.at(n, 0, y, x),
+                            self.d_dst.at(n, 0, y, x),
+                            self.d_src.at(0, 0, y, x),
+                        );
+                        for c in 0..channels {
+                            d_src[to + c] =
+                                d_dst[up + c] * self.function.derivative(dst[value + c]);
+                        }
                     }
                 }
-            }
-        });
+            });
     }
 }

@@ -47,9 +47,17 @@ pub enum Type {
 }
 
 /// Any number that is at least zero.
-pub const POSITIVE_REAL: Type = Type::Real { min: 0.0, max: f64::MAX, below: false };
+pub const POSITIVE_REAL: Type = Type::Real {
+    min: 0.0,
+    max: f64::MAX,
+    below: false,
+};
 /// Any number at all.
-pub const ANY_REAL: Type = Type::Real { min: f64::MIN, max: f64::MAX, below: false };
+pub const ANY_REAL: Type = Type::Real {
+    min: f64::MIN,
+    max: f64::MAX,
+    below: false,
+};
 
 /// One attribute of a kind.
 #[derive(Clone, Copy, Debug)]
@@ -70,18 +78,44 @@ pub struct Attribute {
 
 impl Attribute {
     /// An attribute with a value.
-    pub const fn key(key: &'static str, value: Type, default: &'static str, doc: &'static str) -> Self {
-        Self { key, value, default, doc, variants: &[], chooses: false }
+    pub const fn key(
+        key: &'static str,
+        value: Type,
+        default: &'static str,
+        doc: &'static str,
+    ) -> Self {
+        Self {
+            key,
+            value,
+            default,
+            doc,
+            variants: &[],
+            chooses: false,
+        }
     }
 
     /// A flag.
     pub const fn flag(key: &'static str, doc: &'static str) -> Self {
-        Self { key, value: Type::Flag, default: "", doc, variants: &[], chooses: false }
+        Self {
+            key,
+            value: Type::Flag,
+            default: "",
+            doc,
+            variants: &[],
+            chooses: false,
+        }
     }
 
     /// A flag that chooses the variant.
     pub const fn variant(key: &'static str, doc: &'static str) -> Self {
-        Self { key, value: Type::Flag, default: "", doc, variants: &[], chooses: true }
+        Self {
+            key,
+            value: Type::Flag,
+            default: "",
+            doc,
+            variants: &[],
+            chooses: true,
+        }
     }
 
     /// The same, for some variants only.
@@ -134,7 +168,14 @@ impl<'a> Arguments<'a> {
         sink: &mut Diagnostics,
     ) -> (Self, bool) {
         let before = sink.len();
-        let mut this = Self { source, layer, width: 1, classifier, variant: "", given: Vec::new() };
+        let mut this = Self {
+            source,
+            layer,
+            width: 1,
+            classifier,
+            variant: "",
+            given: Vec::new(),
+        };
         this.read_width(kind, sink);
         for attribute in &layer.attributes {
             if let Some((key, value)) = this.read_one(kind, attribute, sink) {
@@ -142,7 +183,11 @@ impl<'a> Arguments<'a> {
             }
         }
         this.choose_variant(kind, sink);
-        let right = sink.len() == before && !layer.attributes.iter().any(|a| matches!(&a.value, Some(v) if v.value == tree::Value::Error));
+        let right = sink.len() == before
+            && !layer
+                .attributes
+                .iter()
+                .any(|a| matches!(&a.value, Some(v) if v.value == tree::Value::Error));
         (this, right)
     }
 
@@ -154,36 +199,61 @@ impl<'a> Arguments<'a> {
                 Diagnostic::error(Code::E0207, format!("`{letter}` has no width"))
                     .at(self.source, self.layer.kind.span.join(width.span))
                     .help(match letter {
-                        "P" | "N" => format!("write `{letter}`, or `{letter}({}={})`", if letter == "P" { "kernel" } else { "size" }, width.value),
+                        "P" | "N" => format!(
+                            "write `{letter}`, or `{letter}({}={})`",
+                            if letter == "P" { "kernel" } else { "size" },
+                            width.value
+                        ),
                         _ => format!("write `{letter}`"),
                     }),
             ),
             (Some(what), None) => sink.push(
-                Diagnostic::error(Code::E0207, format!("`{letter}` needs a width: its number of {what}"))
-                    .at(self.source, self.layer.kind.span)
-                    .help(format!("write `{letter}64` for 64 {what}")),
+                Diagnostic::error(
+                    Code::E0207,
+                    format!("`{letter}` needs a width: its number of {what}"),
+                )
+                .at(self.source, self.layer.kind.span)
+                .help(format!("write `{letter}64` for 64 {what}")),
             ),
             (Some(what), Some(width)) => match whole(&width.value) {
                 Some(0) => sink.push(
-                    Diagnostic::error(Code::E0205, format!("`{letter}` with no {what}: the width must be at least 1"))
-                        .at(self.source, self.layer.kind.span.join(width.span)),
+                    Diagnostic::error(
+                        Code::E0205,
+                        format!("`{letter}` with no {what}: the width must be at least 1"),
+                    )
+                    .at(self.source, self.layer.kind.span.join(width.span))
+                    .help(format!("write `{letter}1` or more")),
                 ),
                 Some(number) if number <= LARGEST_WHOLE => self.width = number as usize,
                 _ => sink.push(
-                    Diagnostic::error(Code::E0205, format!("`{}` is too large: whole numbers go to {LARGEST_WHOLE}", width.value))
-                        .at(self.source, self.layer.kind.span.join(width.span)),
+                    Diagnostic::error(
+                        Code::E0205,
+                        format!(
+                            "`{}` is too large: whole numbers go to {LARGEST_WHOLE}",
+                            width.value
+                        ),
+                    )
+                    .at(self.source, self.layer.kind.span.join(width.span))
+                    .help(format!("write a smaller number of {what}")),
                 ),
             },
         }
     }
 
     /// Reads one attribute against the table.
-    fn read_one(&self, kind: &Kind, attribute: &tree::Attribute, sink: &mut Diagnostics) -> Option<(&'static str, Given)> {
+    fn read_one(
+        &self,
+        kind: &Kind,
+        attribute: &tree::Attribute,
+        sink: &mut Diagnostics,
+    ) -> Option<(&'static str, Given)> {
         let key = attribute.key.value.as_str();
         if key.is_empty() {
             return None; // the parser has reported what stands here
         }
-        let fault = |code, message: String| Diagnostic::error(code, message).at(self.source, attribute.span);
+        let fault = |code, message: String| {
+            Diagnostic::error(code, message).at(self.source, attribute.span)
+        };
         let Some(known) = kind.attributes.iter().find(|known| known.key == key) else {
             sink.push(self.unknown(kind, attribute));
             return None;
@@ -191,15 +261,26 @@ impl<'a> Arguments<'a> {
         if let Some(first) = self.layer.attributes.iter().find(|a| a.key.value == key)
             && first.span != attribute.span
         {
-            sink.push(fault(Code::E0203, format!("`{key}` is given twice")).label("first given here", self.source, first.span));
+            sink.push(
+                fault(Code::E0203, format!("`{key}` is given twice"))
+                    .label("first given here", self.source, first.span)
+                    .help("keep one of them"),
+            );
             return None;
         }
         let Some(value) = &attribute.value else {
             if known.value == Type::Flag {
                 return Some((known.key, Given::Flag));
             }
-            let example = if known.default.is_empty() { "…" } else { known.default };
-            sink.push(fault(Code::E0204, format!("`{key}` needs a value")).help(format!("write `{key}={example}`")));
+            let example = if known.default.is_empty() {
+                "…"
+            } else {
+                known.default
+            };
+            sink.push(
+                fault(Code::E0204, format!("`{key}` needs a value"))
+                    .help(format!("write `{key}={example}`")),
+            );
             return None;
         };
         match typed(known, value) {
@@ -219,11 +300,26 @@ impl<'a> Arguments<'a> {
     fn unknown(&self, kind: &Kind, attribute: &tree::Attribute) -> Diagnostic {
         let key = attribute.key.value.as_str();
         let letter = kind.letter;
-        let keys = || kind.attributes.iter().filter(|a| a.value != Type::Flag).map(|a| a.key);
-        let flags = || kind.attributes.iter().filter(|a| a.value == Type::Flag).map(|a| a.key);
-        let owner = kind.attributes.iter().find(|a| matches!(a.value, Type::Word(words) if words.contains(&key)));
+        let keys = || {
+            kind.attributes
+                .iter()
+                .filter(|a| a.value != Type::Flag)
+                .map(|a| a.key)
+        };
+        let flags = || {
+            kind.attributes
+                .iter()
+                .filter(|a| a.value == Type::Flag)
+                .map(|a| a.key)
+        };
+        let owner = kind
+            .attributes
+            .iter()
+            .find(|a| matches!(a.value, Type::Word(words) if words.contains(&key)));
         if attribute.value.is_none() {
-            let diagnostic = Diagnostic::error(Code::E0204, format!("`{key}` is no flag of `{letter}`")).at(self.source, attribute.span);
+            let diagnostic =
+                Diagnostic::error(Code::E0204, format!("`{key}` is no flag of `{letter}`"))
+                    .at(self.source, attribute.span);
             return if let Some(owner) = owner {
                 diagnostic.help(format!("write `{}={key}`", owner.key))
             } else if let Some(near) = nearest(key, flags()) {
@@ -233,25 +329,41 @@ impl<'a> Arguments<'a> {
             } else if flags().next().is_some() {
                 diagnostic.help(format!("flags of `{letter}` are {}", one_of(flags())))
             } else {
-                diagnostic.help(format!("attributes of `{letter}` are written `key=value`: {}", one_of(keys())))
+                diagnostic.help(format!(
+                    "attributes of `{letter}` are written `key=value`: {}",
+                    one_of(keys())
+                ))
             };
         }
         let refused = match key {
             "dilation" | "dilate" => Some("netc has no dilation"),
-            "lr" | "learning_rate" | "lr_mult" => Some("netc has no per-layer learning rates: `optimizer.learning_rate` in the TOML holds for all layers"),
-            "pad_left" | "pad_right" | "pad_top" | "pad_bottom" => Some("netc has no one-sided padding: `pad` holds for both sides"),
+            "lr" | "learning_rate" | "lr_mult" => Some(
+                "netc has no per-layer learning rates: `optimizer.learning_rate` in the TOML holds for all layers",
+            ),
+            "pad_left" | "pad_right" | "pad_top" | "pad_bottom" => {
+                Some("netc has no one-sided padding: `pad` holds for both sides")
+            }
             _ => None,
         };
         if let Some(words) = refused {
-            return Diagnostic::error(Code::E0202, format!("`{letter}` has no attribute `{key}`")).at(self.source, attribute.span).help(words);
+            return Diagnostic::error(Code::E0202, format!("`{letter}` has no attribute `{key}`"))
+                .at(self.source, attribute.span)
+                .help(words);
         }
-        let diagnostic = Diagnostic::error(Code::E0202, format!("`{letter}` has no attribute `{key}`")).at(self.source, attribute.span);
+        let diagnostic =
+            Diagnostic::error(Code::E0202, format!("`{letter}` has no attribute `{key}`"))
+                .at(self.source, attribute.span);
         match nearest(key, keys()) {
             Some(near) => {
-                let value = attribute.value.as_ref().map_or("", |v| self.source.slice(v.span));
+                let value = attribute
+                    .value
+                    .as_ref()
+                    .map_or("", |v| self.source.slice(v.span));
                 diagnostic.help(format!("did you mean `{near}={value}`?"))
             }
-            None if keys().next().is_none() => diagnostic.help(format!("`{letter}` has flags only: {}", one_of(flags()))),
+            None if keys().next().is_none() => {
+                diagnostic.help(format!("`{letter}` has flags only: {}", one_of(flags())))
+            }
             None => diagnostic.help(format!("attributes of `{letter}` are {}", one_of(keys()))),
         }
     }
@@ -260,14 +372,25 @@ impl<'a> Arguments<'a> {
     fn choose_variant(&mut self, kind: &'static Kind, sink: &mut Diagnostics) {
         let mut choosers = kind.attributes.iter().filter(|a| a.chooses);
         let Some(first) = choosers.next() else { return };
-        let chosen: Vec<_> = self.given.iter().filter(|(key, ..)| kind.attributes.iter().any(|a| a.chooses && a.key == *key)).copied().collect();
+        let chosen: Vec<_> = self
+            .given
+            .iter()
+            .filter(|(key, ..)| kind.attributes.iter().any(|a| a.chooses && a.key == *key))
+            .copied()
+            .collect();
         self.variant = chosen.first().map_or(first.key, |(key, ..)| key);
         for (key, _, span) in chosen.iter().skip(1) {
             sink.push(
-                Diagnostic::error(Code::E0208, format!("`{key}` contradicts `{}`", chosen[0].0))
-                    .at(self.source, *span)
-                    .label("chosen here", self.source, chosen[0].2)
-                    .help(format!("keep one of {}", one_of(chosen.iter().map(|(key, ..)| *key)))),
+                Diagnostic::error(
+                    Code::E0208,
+                    format!("`{key}` contradicts `{}`", chosen[0].0),
+                )
+                .at(self.source, *span)
+                .label("chosen here", self.source, chosen[0].2)
+                .help(format!(
+                    "keep one of {}",
+                    one_of(chosen.iter().map(|(key, ..)| *key))
+                )),
             );
         }
         if chosen.len() > 1 {
@@ -275,13 +398,23 @@ impl<'a> Arguments<'a> {
         }
         let variant = self.variant;
         self.given.retain(|(key, _, span)| {
-            let known = kind.attributes.iter().find(|a| a.key == *key).expect("internal error: only known attributes are given");
+            let known = kind
+                .attributes
+                .iter()
+                .find(|a| a.key == *key)
+                .expect("internal error: only known attributes are given");
             let right = known.variants.is_empty() || known.variants.contains(&variant);
             if !right {
                 sink.push(
-                    Diagnostic::error(Code::E0202, format!("`{}({variant})` has no attribute `{key}`", kind.letter))
-                        .at(self.source, *span)
-                        .help(format!("`{key}` belongs to {}", one_of(known.variants.iter().copied()))),
+                    Diagnostic::error(
+                        Code::E0202,
+                        format!("`{}({variant})` has no attribute `{key}`", kind.letter),
+                    )
+                    .at(self.source, *span)
+                    .help(format!(
+                        "`{key}` belongs to {}",
+                        one_of(known.variants.iter().copied())
+                    )),
                 );
             }
             right
@@ -289,7 +422,10 @@ impl<'a> Arguments<'a> {
     }
 
     fn find(&self, key: &str) -> Option<Given> {
-        self.given.iter().find(|(known, ..)| *known == key).map(|(_, value, _)| *value)
+        self.given
+            .iter()
+            .find(|(known, ..)| *known == key)
+            .map(|(_, value, _)| *value)
     }
 
     /// Whether the attribute or flag was given.
@@ -299,7 +435,10 @@ impl<'a> Arguments<'a> {
 
     /// Where the attribute stands, or the layer.
     pub fn span(&self, key: &str) -> Span {
-        self.given.iter().find(|(known, ..)| *known == key).map_or(self.layer.span, |(.., span)| *span)
+        self.given
+            .iter()
+            .find(|(known, ..)| *known == key)
+            .map_or(self.layer.span, |(.., span)| *span)
     }
 
     /// A whole number.
@@ -335,9 +474,18 @@ impl<'a> Arguments<'a> {
     }
 
     /// Pushes a contradiction at `key`, pointing at `other` too.
-    pub fn contradict(&self, key: &str, other: &str, message: String, help: String, sink: &mut Diagnostics) {
-        let mut diagnostic = Diagnostic::error(Code::E0208, message).at(self.source, self.span(key)).help(help);
-        if self.has(other) && self.has(key) {
+    pub fn contradict(
+        &self,
+        key: &str,
+        other: &str,
+        message: String,
+        help: String,
+        sink: &mut Diagnostics,
+    ) {
+        let mut diagnostic = Diagnostic::error(Code::E0208, message)
+            .at(self.source, self.span(key))
+            .help(help);
+        if key != other && self.has(other) && self.has(key) {
             diagnostic = diagnostic.label("given here", self.source, self.span(other));
         }
         sink.push(diagnostic);
@@ -347,7 +495,8 @@ impl<'a> Arguments<'a> {
 /// A whole number without sign, fraction or exponent; too large ones saturate.
 fn whole(text: &str) -> Option<u64> {
     let digits = text.strip_prefix('+').unwrap_or(text);
-    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().unwrap_or(u64::MAX))
+    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
 /// A type fault: code, message, help. `None` where the parser has reported it already.
@@ -356,22 +505,46 @@ type TypeFault = Option<(Code, String, Option<String>)>;
 fn typed(known: &Attribute, value: &Spanned<tree::Value>) -> Result<Given, TypeFault> {
     let key = known.key;
     let wrong = |what: &str| {
-        let example = if known.default.is_empty() || known.default.starts_with('=') { None } else { Some(format!("write `{key}={}`", known.default)) };
-        Err(Some((Code::E0204, format!("`{key}` takes {what}"), example)))
+        let example = if known.default.is_empty() || known.default.starts_with('=') {
+            None
+        } else {
+            Some(format!("write `{key}={}`", known.default))
+        };
+        Err(Some((
+            Code::E0204,
+            format!("`{key}` takes {what}"),
+            example,
+        )))
     };
-    let range = |message: String| Err(Some((Code::E0205, message, None)));
+    let range = |message: String| Err(Some((Code::E0205, message, Some(within(known)))));
     let whole_part = |text: &str, min: u64| -> Result<Option<usize>, TypeFault> {
         match whole(text) {
-            Some(number) if number > LARGEST_WHOLE => Err(Some((Code::E0205, format!("`{text}` is too large: whole numbers go to {LARGEST_WHOLE}"), None))),
-            Some(number) if number < min => Err(Some((Code::E0205, format!("`{key}` must be at least {min}"), None))),
+            Some(number) if number > LARGEST_WHOLE => Err(Some((
+                Code::E0205,
+                format!("`{text}` is too large: whole numbers go to {LARGEST_WHOLE}"),
+                Some(within(known)),
+            ))),
+            Some(number) if number < min => Err(Some((
+                Code::E0205,
+                format!("`{key}` must be at least {min}"),
+                Some(within(known)),
+            ))),
             Some(number) => Ok(Some(number as usize)),
-            None if text.starts_with('-') && whole(&text[1..]).is_some() => Err(Some((Code::E0205, format!("`{key}` must be at least {min}"), None))),
+            None if text.starts_with('-') && whole(&text[1..]).is_some() => Err(Some((
+                Code::E0205,
+                format!("`{key}` must be at least {min}"),
+                Some(within(known)),
+            ))),
             None => Ok(None),
         }
     };
     match (known.value, &value.value) {
         (_, tree::Value::Error) => Err(None),
-        (Type::Flag, _) => Err(Some((Code::E0204, format!("`{key}` is a flag and takes no value"), Some(format!("write `{key}`"))))),
+        (Type::Flag, _) => Err(Some((
+            Code::E0204,
+            format!("`{key}` is a flag and takes no value"),
+            Some(format!("write `{key}`")),
+        ))),
         (Type::Whole { min }, tree::Value::Number(text)) => match whole_part(text, min)? {
             Some(number) => Ok(Given::Whole(number)),
             None => wrong("a whole number"),
@@ -386,9 +559,18 @@ fn typed(known: &Attribute, value: &Spanned<tree::Value>) -> Result<Given, TypeF
                 (Some(height), Some(width)) => Ok(Given::Size(Size { height, width })),
                 _ => wrong(size_words(word)),
             },
-            _ => Err(Some((Code::E0103, format!("`{key}` takes a size of two parts, height x width"), Some(format!("write `{key}=5x3` or `{key}=3`"))))),
+            _ => Err(Some((
+                Code::E0103,
+                format!("`{key}` takes a size of two parts, height x width"),
+                Some(format!("write `{key}=5x3` or `{key}=3`")),
+            ))),
         },
-        (Type::Size { word: Some(word), .. }, tree::Value::Word(given)) if given == word => Ok(Given::Word(word)),
+        (
+            Type::Size {
+                word: Some(word), ..
+            },
+            tree::Value::Word(given),
+        ) if given == word => Ok(Given::Word(word)),
         (Type::Size { word, .. }, _) => wrong(size_words(word)),
         (Type::Real { min, max, below }, tree::Value::Number(text)) => {
             let Some(number) = text.parse::<f64>().ok().filter(|n| n.is_finite()) else {
@@ -397,25 +579,51 @@ fn typed(known: &Attribute, value: &Spanned<tree::Value>) -> Result<Given, TypeF
             if number < min || number > max || (below && number >= max) {
                 return range(match (min, max) {
                     (min, f64::MAX) => format!("`{key}` must be at least {min}"),
-                    (min, max) if below => format!("`{key}` must be at least {min} and below {max}"),
+                    (min, max) if below => {
+                        format!("`{key}` must be at least {min} and below {max}")
+                    }
                     (min, max) => format!("`{key}` must be from {min} to {max}"),
                 });
             }
             Ok(Given::Real(number))
         }
         (Type::Real { .. }, _) => wrong("a number"),
-        (Type::Word(words), tree::Value::Word(given)) => match words.iter().find(|word| *word == given) {
-            Some(word) => Ok(Given::Word(word)),
-            None => Err(Some((
-                Code::E0204,
-                format!("`{key}` cannot be `{given}`"),
-                Some(match nearest(given, words.iter().copied()) {
-                    Some(near) => format!("did you mean `{key}={near}`?"),
-                    None => format!("it is one of {}", one_of(words.iter().copied())),
-                }),
-            ))),
-        },
-        (Type::Word(words), _) => Err(Some((Code::E0204, format!("`{key}` takes a word"), Some(format!("it is one of {}", one_of(words.iter().copied())))))),
+        (Type::Word(words), tree::Value::Word(given)) => {
+            match words.iter().find(|word| *word == given) {
+                Some(word) => Ok(Given::Word(word)),
+                None => Err(Some((
+                    Code::E0204,
+                    format!("`{key}` cannot be `{given}`"),
+                    Some(match nearest(given, words.iter().copied()) {
+                        Some(near) => format!("did you mean `{key}={near}`?"),
+                        None => format!("it is one of {}", one_of(words.iter().copied())),
+                    }),
+                ))),
+            }
+        }
+        (Type::Word(words), _) => Err(Some((
+            Code::E0204,
+            format!("`{key}` takes a word"),
+            Some(format!("it is one of {}", one_of(words.iter().copied()))),
+        ))),
+    }
+}
+
+/// What to write instead of a value out of range.
+fn within(known: &Attribute) -> String {
+    let key = known.key;
+    match known.value {
+        _ if !known.default.is_empty() => format!("the default is `{key}={}`", known.default),
+        Type::Whole { min } | Type::Size { min, .. } => format!("write `{key}={min}` or more"),
+        Type::Real {
+            min,
+            max,
+            below: true,
+        } => format!(
+            "write a number from {min} to just below {max}, such as `{key}={}`",
+            (min + max) / 2.0
+        ),
+        _ => format!("leave `{key}` out, or write a number within its range"),
     }
 }
 

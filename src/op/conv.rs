@@ -21,13 +21,42 @@ use crate::diagnostic::{Code, Diagnostics};
 pub const INIT_WORDS: &[&str] = &["gaussian", "he", "xavier"];
 
 /// Attributes that C and F share.
-pub(super) const ACT: Attribute = Attribute::key("act", Type::Word(Function::WORDS), "relu", "activation");
-pub(super) const DROPOUT: Attribute =
-    Attribute::key("dropout", Type::Real { min: 0.0, max: 1.0, below: true }, "", "probability of dropping an output; C: 0, F: `regularization.dropout`");
-pub(super) const INIT: Attribute = Attribute::key("init", Type::Word(INIT_WORDS), "", "initial weights; default `init.weights`");
-pub(super) const STD: Attribute = Attribute::key("std", POSITIVE_REAL, "", "deviation of gaussian initial weights; default `init.std`");
-pub(super) const BIAS_INIT: Attribute = Attribute::key("bias_init", ANY_REAL, "", "initial biases; default `init.bias`");
-pub(super) const BIAS: Attribute = Attribute::key("bias", Type::Word(&["yes", "none"]), "yes", "whether there are biases");
+pub(super) const ACT: Attribute =
+    Attribute::key("act", Type::Word(Function::WORDS), "relu", "activation");
+pub(super) const DROPOUT: Attribute = Attribute::key(
+    "dropout",
+    Type::Real {
+        min: 0.0,
+        max: 1.0,
+        below: true,
+    },
+    "",
+    "probability of dropping an output; C: 0, F: `regularization.dropout`",
+);
+pub(super) const INIT: Attribute = Attribute::key(
+    "init",
+    Type::Word(INIT_WORDS),
+    "",
+    "initial weights; default `init.weights`",
+);
+pub(super) const STD: Attribute = Attribute::key(
+    "std",
+    POSITIVE_REAL,
+    "",
+    "deviation of gaussian initial weights; default `init.std`",
+);
+pub(super) const BIAS_INIT: Attribute = Attribute::key(
+    "bias_init",
+    ANY_REAL,
+    "",
+    "initial biases; default `init.bias`",
+);
+pub(super) const BIAS: Attribute = Attribute::key(
+    "bias",
+    Type::Word(&["yes", "none"]),
+    "yes",
+    "whether there are biases",
+);
 
 /// `C`.
 pub static KIND: Kind = Kind {
@@ -35,9 +64,27 @@ pub static KIND: Kind = Kind {
     name: "convolution",
     width: Some("filters"),
     attributes: &[
-        Attribute::key("kernel", Type::Size { min: 1, word: None }, "3", "filter size"),
-        Attribute::key("stride", Type::Size { min: 1, word: None }, "1", "step between windows"),
-        Attribute::key("pad", Type::Size { min: 0, word: Some("same") }, "same", "zero padding on each side; `same` = (kernel - 1) / 2"),
+        Attribute::key(
+            "kernel",
+            Type::Size { min: 1, word: None },
+            "3",
+            "filter size",
+        ),
+        Attribute::key(
+            "stride",
+            Type::Size { min: 1, word: None },
+            "1",
+            "step between windows",
+        ),
+        Attribute::key(
+            "pad",
+            Type::Size {
+                min: 0,
+                word: Some("same"),
+            },
+            "same",
+            "zero padding on each side; `same` = (kernel - 1) / 2",
+        ),
         Attribute::key("groups", Type::Whole { min: 1 }, "1", "grouped convolution"),
         ACT,
         DROPOUT,
@@ -66,13 +113,25 @@ pub struct Learned {
 
 impl Learned {
     /// Reads the attributes that C and F share. `dropout` is what holds where the layer does not say.
-    pub(super) fn read(arguments: &Arguments<'_>, recipe: &Recipe, dropout: f64, sink: &mut Diagnostics) -> Self {
+    pub(super) fn read(
+        arguments: &Arguments<'_>,
+        recipe: &Recipe,
+        dropout: f64,
+        sink: &mut Diagnostics,
+    ) -> Self {
         let std = arguments.real("std");
         let init = match (arguments.word("init"), std) {
             (None | Some("gaussian"), Some(std)) => InitRule::Gaussian(std),
             (Some(word @ ("he" | "xavier")), Some(_)) => {
-                let message = format!("`std` contradicts `init={word}`, which sets the deviation itself");
-                arguments.contradict("std", "init", message, "leave `std` out, or write `init=gaussian`".into(), sink);
+                let message =
+                    format!("`std` contradicts `init={word}`, which sets the deviation itself");
+                arguments.contradict(
+                    "std",
+                    "init",
+                    message,
+                    "leave `std` out, or write `init=gaussian`".into(),
+                    sink,
+                );
                 InitRule::He
             }
             (Some("gaussian"), None) => InitRule::Gaussian(recipe.std),
@@ -82,8 +141,15 @@ impl Learned {
         };
         let probability = arguments.real("dropout").unwrap_or(dropout);
         Self {
-            act: if arguments.classifier { Function::None } else { arguments.word("act").map_or(Function::Relu, Function::of) },
-            dropout: (probability > 0.0 && !arguments.classifier).then_some(Dropout { probability, mask: None }),
+            act: if arguments.classifier {
+                Function::None
+            } else {
+                arguments.word("act").map_or(Function::Relu, Function::of)
+            },
+            dropout: (probability > 0.0 && !arguments.classifier).then_some(Dropout {
+                probability,
+                mask: None,
+            }),
             init,
             bias_init: arguments.real("bias_init").unwrap_or(recipe.bias),
             bias: arguments.word("bias") != Some("none"),
@@ -95,16 +161,38 @@ impl Learned {
         let outputs = shape[0];
         let area = panels.height * panels.width;
         // PyTorch's fans: a filter's inputs, and all filters (of every group) times the area.
-        let deviation = if shape.len() == 4 { self.init.deviation(panels.inputs * area, outputs * area) } else { self.init.deviation(shape[1], outputs) };
-        let mut list = vec![Parameter { name: "weight".into(), role: Role::Weight, shape, layout: Layout::Panels(panels), init: Init::Gaussian(deviation) }];
+        let deviation = if shape.len() == 4 {
+            self.init.deviation(panels.inputs * area, outputs * area)
+        } else {
+            self.init.deviation(shape[1], outputs)
+        };
+        let mut list = vec![Parameter {
+            name: "weight".into(),
+            role: Role::Weight,
+            shape,
+            layout: Layout::Panels(panels),
+            init: Init::Gaussian(deviation),
+        }];
         if self.bias {
-            list.push(Parameter { name: "bias".into(), role: Role::Bias, shape: vec![outputs], layout: Layout::Plain(outputs), init: Init::Constant(self.bias_init) });
+            list.push(Parameter {
+                name: "bias".into(),
+                role: Role::Bias,
+                shape: vec![outputs],
+                layout: Layout::Plain(outputs),
+                init: Init::Constant(self.bias_init),
+            });
         }
         list
     }
 
     /// Asks for the forward steps around the product; returns what is kept.
-    pub(super) fn forward(&self, product: &Product, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
+    pub(super) fn forward(
+        &self,
+        product: &Product,
+        site: &Site,
+        machine: &Machine,
+        ledger: &mut Ledger,
+    ) -> Vec<BufferId> {
         product.forward(site, self.act, machine, ledger);
         if !site.training {
             return Vec::new();
@@ -116,9 +204,20 @@ impl Learned {
     }
 
     /// Asks for the backward steps around the product, which sees tensors through `seen`.
-    pub(super) fn backward(&self, product: &Product, site: &Site, back: &Back, seen: fn(&View) -> View, machine: &Machine, ledger: &mut Ledger) {
+    pub(super) fn backward(
+        &self,
+        product: &Product,
+        site: &Site,
+        back: &Back,
+        seen: fn(&View) -> View,
+        machine: &Machine,
+        ledger: &mut Ledger,
+    ) {
         output_backward(site, back.d_dst, self.act, self.dropout, ledger);
-        let seen = |tensor: Tensor| Tensor { view: seen(&tensor.view), ..tensor };
+        let seen = |tensor: Tensor| Tensor {
+            view: seen(&tensor.view),
+            ..tensor
+        };
         let d_dst = seen(back.d_dst);
         product.backward_parameters(site, d_dst, machine, ledger);
         if let Some(d_src) = back.d_src[0] {
@@ -140,28 +239,66 @@ pub struct Convolution {
     pub learned: Learned,
 }
 
-fn build(arguments: &Arguments<'_>, recipe: &Recipe, sink: &mut Diagnostics) -> Option<Arc<dyn Op>> {
+fn build(
+    arguments: &Arguments<'_>,
+    recipe: &Recipe,
+    sink: &mut Diagnostics,
+) -> Option<Arc<dyn Op>> {
     let before = sink.len();
     let size = arguments.size("kernel").unwrap_or(Size::square(3));
     let stride = arguments.size("stride").unwrap_or(Size::square(1));
     let pad = arguments.size("pad").unwrap_or_else(|| {
         if size.height % 2 == 0 || size.width % 2 == 0 {
-            let at = if arguments.has("pad") { "pad" } else { "kernel" };
+            let at = if arguments.has("pad") {
+                "pad"
+            } else {
+                "kernel"
+            };
             let message = format!("`pad=same` needs an odd kernel, and this one is {size}");
-            arguments.contradict(at, "kernel", message, format!("write `pad={}`, or an odd kernel", Size { height: size.height / 2, width: size.width / 2 }), sink);
+            arguments.contradict(
+                at,
+                "kernel",
+                message,
+                format!(
+                    "write `pad={}`, or an odd kernel",
+                    Size {
+                        height: size.height / 2,
+                        width: size.width / 2
+                    }
+                ),
+                sink,
+            );
         }
-        Size { height: (size.height - 1) / 2, width: (size.width - 1) / 2 }
+        Size {
+            height: (size.height - 1) / 2,
+            width: (size.width - 1) / 2,
+        }
     });
     let learned = Learned::read(arguments, recipe, 0.0, sink);
-    let window = Window { size, stride, pad, ceil: false };
+    let window = Window {
+        size,
+        stride,
+        pad,
+        ceil: false,
+    };
     let groups = arguments.whole("groups", 1);
-    (sink.len() == before).then(|| Arc::new(Convolution { filters: arguments.width, window, groups, learned }) as Arc<dyn Op>)
+    (sink.len() == before).then(|| {
+        Arc::new(Convolution {
+            filters: arguments.width,
+            window,
+            groups,
+            learned,
+        }) as Arc<dyn Op>
+    })
 }
 
 impl Convolution {
     fn panels(&self, input: Shape, machine: &Machine) -> Panels {
         let [channels, height, width] = input.dimensions();
-        let columns = self.window.output(height, width).map_or(1, |(_, columns)| columns);
+        let columns = self
+            .window
+            .output(height, width)
+            .map_or(1, |(_, columns)| columns);
         let outputs = self.filters / self.groups;
         Panels {
             outputs,
@@ -175,28 +312,65 @@ impl Convolution {
 
     fn product(&self, site: &Site, machine: &Machine) -> Product {
         let src = site.source().view;
-        Product::convolution(src, site.destination.view, self.window, self.panels(src.shape, machine))
+        Product::convolution(
+            src,
+            site.destination.view,
+            self.window,
+            self.panels(src.shape, machine),
+        )
     }
 }
 
 /// E0303: a kind that needs an image stands after an F.
 pub(super) fn image_only(kind: &Kind, input: Shape) -> Result<[usize; 3], Fault> {
     match input {
-        Shape::Image { channels, height, width } => Ok([channels, height, width]),
-        Shape::Vector(n) => Err(Fault::new(Code::E0303, format!("`{}` needs an image, and after `F` the data is a vector of {n}", kind.letter))
-            .help(format!("move the {} before the first `F`", kind.name))),
+        Shape::Image {
+            channels,
+            height,
+            width,
+        } => Ok([channels, height, width]),
+        Shape::Vector(n) => Err(Fault::new(
+            Code::E0303,
+            format!(
+                "`{}` needs an image, and after `F` the data is a vector of {n}",
+                kind.letter
+            ),
+        )
+        .help(format!("move the {} before the first `F`", kind.name))),
     }
 }
 
 /// E0301: the window is larger than its padded input.
-pub(super) fn windows(window: &Window, height: usize, width: usize) -> Result<(usize, usize), Fault> {
+pub(super) fn windows(
+    window: &Window,
+    height: usize,
+    width: usize,
+) -> Result<(usize, usize), Fault> {
     window.output(height, width).ok_or_else(|| {
-        let padded = Size { height: height + 2 * window.pad.height, width: width + 2 * window.pad.width };
+        let padded = Size {
+            height: height + 2 * window.pad.height,
+            width: width + 2 * window.pad.width,
+        };
         let (size, input) = (window.size, Size { height, width });
         let by = |size: Size| format!("{}x{}", size.height, size.width);
-        let padding = if window.pad.area() + window.pad.height + window.pad.width == 0 { String::new() } else { format!(", {} with its padding", by(padded)) };
-        let fits = Size { height: size.height.min(padded.height), width: size.width.min(padded.width) };
-        Fault::new(Code::E0301, format!("a window of {} is larger than its input of {}{padding}", by(size), by(input))).help(format!("a kernel of {fits} or less fits here"))
+        let padding = if window.pad.area() + window.pad.height + window.pad.width == 0 {
+            String::new()
+        } else {
+            format!(", {} with its padding", by(padded))
+        };
+        let fits = Size {
+            height: size.height.min(padded.height),
+            width: size.width.min(padded.width),
+        };
+        Fault::new(
+            Code::E0301,
+            format!(
+                "a window of {} is larger than its input of {}{padding}",
+                by(size),
+                by(input)
+            ),
+        )
+        .help(format!("a kernel of {fits} or less fits here"))
     })
 }
 
@@ -204,7 +378,11 @@ pub(super) fn windows(window: &Window, height: usize, width: usize) -> Result<(u
 pub(super) fn sized(shape: Shape) -> Result<Shape, Fault> {
     match shape.checked_elements() {
         Some(_) => Ok(shape),
-        None => Err(Fault::new(Code::E0307, format!("an output of {shape} has more than 2^40 elements")).help("use fewer filters or units, or a smaller input")),
+        None => Err(Fault::new(
+            Code::E0307,
+            format!("an output of {shape} has more than 2^40 elements"),
+        )
+        .help("use fewer filters or units, or a smaller input")),
     }
 }
 
@@ -215,31 +393,73 @@ impl Op for Convolution {
 
     fn output(&self, inputs: &[Shape]) -> Result<Shape, Fault> {
         let [channels, height, width] = image_only(&KIND, inputs[0])?;
-        let divisors = |n: usize| (1..=n.min(64)).filter(|d| n.is_multiple_of(*d) && self.filters.is_multiple_of(*d)).map(|d| d.to_string()).collect::<Vec<_>>().join(", ");
+        let divisors = |n: usize| {
+            (1..=n.min(64))
+                .filter(|d| n.is_multiple_of(*d) && self.filters.is_multiple_of(*d))
+                .map(|d| d.to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         if channels % self.groups != 0 || self.filters % self.groups != 0 {
-            let what = if channels % self.groups != 0 { format!("{channels} input channels") } else { format!("{} filters", self.filters) };
-            return Err(Fault::new(Code::E0302, format!("{} groups do not divide {what}", self.groups)).help(format!("groups that divide both: {}", divisors(channels))));
+            let what = if channels % self.groups != 0 {
+                format!("{channels} input channels")
+            } else {
+                format!("{} filters", self.filters)
+            };
+            return Err(Fault::new(
+                Code::E0302,
+                format!("{} groups do not divide {what}", self.groups),
+            )
+            .help(format!("groups that divide both: {}", divisors(channels))));
         }
         let (oh, ow) = windows(&self.window, height, width)?;
-        let weights = Shape::image(self.filters, channels / self.groups, self.window.size.height.saturating_mul(self.window.size.width));
+        let weights = Shape::image(
+            self.filters,
+            channels / self.groups,
+            self.window
+                .size
+                .height
+                .saturating_mul(self.window.size.width),
+        );
         if weights.checked_elements().is_none() {
-            return Err(Fault::new(Code::E0307, format!("weights of {}x{}x{} have more than 2^40 elements", self.filters, channels / self.groups, self.window.size)).help("use fewer filters or a smaller kernel"));
+            return Err(Fault::new(
+                Code::E0307,
+                format!(
+                    "weights of {}x{}x{} have more than 2^40 elements",
+                    self.filters,
+                    channels / self.groups,
+                    self.window.size
+                ),
+            )
+            .help("use fewer filters or a smaller kernel"));
         }
         sized(Shape::image(self.filters, oh, ow))
     }
 
     fn parameters(&self, input: Shape, machine: &Machine) -> Vec<Parameter> {
         let panels = self.panels(input, machine);
-        self.learned.parameters(vec![self.filters, panels.inputs, panels.height, panels.width], panels)
+        self.learned.parameters(
+            vec![self.filters, panels.inputs, panels.height, panels.width],
+            panels,
+        )
     }
 
     fn parameter_count(&self, input: Shape) -> u64 {
-        let weights = self.filters as u64 * (input.channels() / self.groups) as u64 * self.window.size.area() as u64;
-        weights + if self.learned.bias { self.filters as u64 } else { 0 }
+        let weights = self.filters as u64
+            * (input.channels() / self.groups) as u64
+            * self.window.size.area() as u64;
+        weights
+            + if self.learned.bias {
+                self.filters as u64
+            } else {
+                0
+            }
     }
 
     fn multiply_adds(&self, input: Shape, output: Shape) -> u64 {
-        output.elements() as u64 * (input.channels() / self.groups) as u64 * self.window.size.area() as u64
+        output.elements() as u64
+            * (input.channels() / self.groups) as u64
+            * self.window.size.area() as u64
     }
 
     fn wishes(&self, inputs: &[Shape], output: Shape, machine: &Machine) -> Wishes {
@@ -255,10 +475,18 @@ impl Op for Convolution {
     }
 
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
-        self.learned.forward(&self.product(site, machine), site, machine, ledger)
+        self.learned
+            .forward(&self.product(site, machine), site, machine, ledger)
     }
 
     fn backward(&self, site: &Site, back: &Back, machine: &Machine, ledger: &mut Ledger) {
-        self.learned.backward(&self.product(site, machine), site, back, |view| *view, machine, ledger);
+        self.learned.backward(
+            &self.product(site, machine),
+            site,
+            back,
+            |view| *view,
+            machine,
+            ledger,
+        );
     }
 }

@@ -8,7 +8,10 @@
 use rayon::prelude::*;
 
 use super::activation::{Function, define_sizes};
-use super::emit::{BufferId, Call, HostBuffers, Kernel, Ledger, RealRoutine, Scalar, Scalars, Site, Tensor, elements, elements_mut, take};
+use super::emit::{
+    BufferId, Call, HostBuffers, Kernel, Ledger, RealRoutine, Scalar, Scalars, Site, Tensor,
+    elements, elements_mut, take,
+};
 use super::real::Real;
 use super::view::{D_DST, DST, View};
 use crate::random::{Purpose, Stream};
@@ -25,7 +28,9 @@ pub struct Dropout {
 impl Dropout {
     /// Words below this drop.
     pub fn threshold(&self) -> u32 {
-        (self.probability * 4_294_967_296.0).round().min(f64::from(u32::MAX)) as u32
+        (self.probability * 4_294_967_296.0)
+            .round()
+            .min(f64::from(u32::MAX)) as u32
     }
 
     /// What kept values are multiplied by.
@@ -34,14 +39,25 @@ impl Dropout {
     }
 
     fn define(&self, kernel: Kernel, layer: usize) -> Kernel {
-        let kernel = kernel.define("DROPOUT", 1).define_real("SCALE", self.scale());
-        if self.mask.is_some() { kernel.define("MASK_GIVEN", 1) } else { kernel.define("THRESHOLD", format_args!("{}u", self.threshold())).define("LAYER", format_args!("{layer}u")) }
+        let kernel = kernel
+            .define("DROPOUT", 1)
+            .define_real("SCALE", self.scale());
+        if self.mask.is_some() {
+            kernel.define("MASK_GIVEN", 1)
+        } else {
+            kernel
+                .define("THRESHOLD", format_args!("{}u", self.threshold()))
+                .define("LAYER", format_args!("{layer}u"))
+        }
     }
 
     fn arguments(&self, call: Call) -> Call {
         match self.mask {
             Some(mask) => call.read(mask),
-            None => call.scalar(Scalar::Step).scalar(Scalar::SeedLow).scalar(Scalar::SeedHigh),
+            None => call
+                .scalar(Scalar::Step)
+                .scalar(Scalar::SeedLow)
+                .scalar(Scalar::SeedHigh),
         }
     }
 
@@ -49,25 +65,56 @@ impl Dropout {
     pub fn forward(&self, site: &Site, ledger: &mut Ledger) {
         let dst = site.destination;
         let kernel = Kernel::new("activation", "dropout_forward", 1).define("DROPOUT_FORWARD", 1);
-        let kernel = define_sizes(dst.view.define(self.define(kernel, site.layer), DST), &dst.view);
-        let host = Forward { dropout: *self, layer: site.layer, dst: dst.view };
-        ledger.step(site.named("dropout"), Some(site.layer), self.arguments(Call::new(kernel, host).update(dst.buffer)));
+        let kernel = define_sizes(
+            dst.view.define(self.define(kernel, site.layer), DST),
+            &dst.view,
+        );
+        let host = Forward {
+            dropout: *self,
+            layer: site.layer,
+            dst: dst.view,
+        };
+        ledger.step(
+            site.named("dropout"),
+            Some(site.layer),
+            self.arguments(Call::new(kernel, host).update(dst.buffer)),
+        );
     }
 }
 
 /// Asks for the step that turns the gradient of a layer's output into that of its product's result, in place: back
 /// through dropout and activation. Asks for nothing where the layer has neither.
-pub fn output_backward(site: &Site, d_dst: Tensor, act: Function, dropout: Option<Dropout>, ledger: &mut Ledger) {
+pub fn output_backward(
+    site: &Site,
+    d_dst: Tensor,
+    act: Function,
+    dropout: Option<Dropout>,
+    ledger: &mut Ledger,
+) {
     if act == Function::None && dropout.is_none() {
         return;
     }
     let dst = site.destination;
-    let mut kernel = Kernel::new("activation", "output_backward", 1).define("OUTPUT_BACKWARD", 1).define("ACT", act.number());
-    kernel = define_sizes(d_dst.view.define(dst.view.define(kernel, DST), D_DST), &dst.view);
+    let mut kernel = Kernel::new("activation", "output_backward", 1)
+        .define("OUTPUT_BACKWARD", 1)
+        .define("ACT", act.number());
+    kernel = define_sizes(
+        d_dst.view.define(dst.view.define(kernel, DST), D_DST),
+        &dst.view,
+    );
     if let Some(dropout) = &dropout {
         kernel = dropout.define(kernel, site.layer);
     }
-    let mut call = Call::new(kernel, OutputBackward { act, dropout, layer: site.layer, dst: dst.view, d_dst: d_dst.view });
+    let mut call = Call::new(
+        kernel,
+        OutputBackward {
+            act,
+            dropout,
+            layer: site.layer,
+            dst: dst.view,
+            d_dst: d_dst.view,
+        },
+    );
     if act != Function::None {
         call = call.read(dst.buffer);
     }
@@ -88,7 +135,11 @@ struct Mask<'a> {
 impl<'a> Mask<'a> {
     fn new(dropout: &Dropout, layer: usize, given: Option<&'a [u8]>, scalars: &Scalars) -> Self {
         let stream = Stream::new(scalars.seed, Purpose::Dropout, layer as u32, scalars.step);
-        Self { given, stream, threshold: dropout.threshold() }
+        Self {
+            given,
+            stream,
+            threshold: dropout.threshold(),
+        }
     }
 
     fn keeps(&self, element: usize) -> bool {
@@ -127,17 +178,26 @@ impl RealRoutine for Forward {
         let mask = Mask::new(&self.dropout, self.layer, given, scalars);
         let scale = T::of(self.dropout.scale());
         let [channels, height, width] = self.dst.shape.dimensions();
-        dst.par_chunks_mut(self.dst.image).enumerate().for_each(|(n, dst)| {
-            for y in 0..height {
-                for x in 0..width {
-                    let (at, element) = (self.dst.at(0, 0, y, x), ((n * height + y) * width + x) * channels);
-                    for c in 0..channels {
-                        let value = &mut dst[at + c];
-                        *value = if mask.keeps(element + c) { *value * scale } else { T::zero() };
+        dst.par_chunks_mut(self.dst.image)
+            .enumerate()
+            .for_each(|(n, dst)| {
+                for y in 0..height {
+                    for x in 0..width {
+                        let (at, element) = (
+                            self.dst.at(0, 0, y, x),
+                            ((n * height + y) * width + x) * channels,
+                        );
+                        for c in 0..channels {
+                            let value = &mut dst[at + c];
+                            *value = if mask.keeps(element + c) {
+                                *value * scale
+                            } else {
+                                T::zero()
+                            };
+                        }
                     }
                 }
-            }
-        });
+            });
     }
 }
 
@@ -145,28 +205,44 @@ impl RealRoutine for OutputBackward {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, scalars: &Scalars) {
         let (first, rest) = buffers.split_at_mut(usize::from(self.act != Function::None));
         let dst: &[T] = first.first().map_or(&[], |dst| elements(dst));
-        let (d_dst, rest) = rest.split_first_mut().expect("internal error: a gradient is always given");
+        let (d_dst, rest) = rest
+            .split_first_mut()
+            .expect("internal error: a gradient is always given");
         let d_dst: &mut [T] = elements_mut(d_dst);
-        let mask = self.dropout.map(|dropout| Mask::new(&dropout, self.layer, rest.first().map(|mask| &**mask), scalars));
+        let mask = self.dropout.map(|dropout| {
+            Mask::new(
+                &dropout,
+                self.layer,
+                rest.first().map(|mask| &**mask),
+                scalars,
+            )
+        });
         let scale = T::of(self.dropout.map_or(1.0, |dropout| dropout.scale()));
         let [channels, height, width] = self.dst.shape.dimensions();
-        d_dst.par_chunks_mut(self.d_dst.image).enumerate().for_each(|(n, d_dst)| {
-            for y in 0..height {
-                for x in 0..width {
-                    let (at, to, element) = (self.dst.at(n, 0, y, x), self.d_dst.at(0, 0, y, x), ((n * height + y) * width + x) * channels);
-                    for c in 0..channels {
-                        let mut factor = match &mask {
-                            Some(mask) if mask.keeps(element + c) => scale,
-                            Some(_) => T::zero(),
-                            None => T::one(),
-                        };
-                        if self.act != Function::None {
-                            factor *= self.act.derivative(dst[at + c] / scale);
+        d_dst
+            .par_chunks_mut(self.d_dst.image)
+            .enumerate()
+            .for_each(|(n, d_dst)| {
+                for y in 0..height {
+                    for x in 0..width {
+                        let (at, to, element) = (
+                            self.dst.at(n, 0, y, x),
+                            self.d_dst.at(0, 0, y, x),
+                            ((n * height + y) * width + x) * channels,
+                        );
+                        for c in 0..channels {
+                            let mut factor = match &mask {
+                                Some(mask) if mask.keeps(element + c) => scale,
+                                Some(_) => T::zero(),
+                                None => T::one(),
+                            };
+                            if self.act != Function::None {
+                                factor *= self.act.derivative(dst[at + c] / scale);
+                            }
+                            d_dst[to + c] *= factor;
                         }
-                        d_dst[to + c] *= factor;
                     }
                 }
-            }
-        });
+            });
     }
 }

@@ -89,9 +89,9 @@ pub enum Argument {
 /// An OpenCL kernel, specialised: `kernels/<file>.cl`, one function, defines and work size.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Kernel {
-    /// File name without folder and ending: `conv`.
+    /// File name without folder and ending: `product`.
     pub file: &'static str,
-    /// The function: `conv_forward_tiled`.
+    /// The function: `product_forward_tiled`.
     pub function: &'static str,
     /// Build-time constants, `-D NAME=VALUE`. `REAL` and its vectors come from the prelude, not from here.
     pub defines: Vec<(&'static str, String)>,
@@ -104,7 +104,13 @@ pub struct Kernel {
 impl Kernel {
     /// A kernel without defines, of one dimension, local size left to the driver.
     pub fn new(file: &'static str, function: &'static str, items: usize) -> Self {
-        Self { file, function, defines: Vec::new(), global: [items.max(1), 1, 1], local: None }
+        Self {
+            file,
+            function,
+            defines: Vec::new(),
+            global: [items.max(1), 1, 1],
+            local: None,
+        }
     }
 
     /// Adds a build-time constant.
@@ -149,7 +155,11 @@ pub struct Call {
 impl Call {
     /// A call of `kernel`, mirrored by `host`.
     pub fn new(kernel: Kernel, host: impl Routine + 'static) -> Self {
-        Self { kernel, arguments: Vec::new(), host: Arc::new(host) }
+        Self {
+            kernel,
+            arguments: Vec::new(),
+            host: Arc::new(host),
+        }
     }
 
     /// Adds an argument that is only read.
@@ -169,7 +179,8 @@ impl Call {
     /// Adds an argument that is read and changed.
     #[must_use]
     pub fn update(mut self, buffer: BufferId) -> Self {
-        self.arguments.push(Argument::Buffer(buffer, Access::Update));
+        self.arguments
+            .push(Argument::Buffer(buffer, Access::Update));
         self
     }
 
@@ -207,7 +218,9 @@ impl<R: RealRoutine> Routine for R {
 
 /// The buffers of a call, taken apart; panics where a routine and its call disagree (a bug of ours).
 pub fn take<'a, 'b, const N: usize>(buffers: &'a mut [&'b mut [u8]]) -> &'a mut [&'b mut [u8]; N] {
-    buffers.try_into().expect("internal error: a routine and its call disagree on the buffers")
+    buffers
+        .try_into()
+        .expect("internal error: a routine and its call disagree on the buffers")
 }
 
 /// A buffer's bytes as elements.
@@ -262,19 +275,35 @@ pub struct Ledger {
 
 impl Ledger {
     /// Asks for a buffer.
-    pub fn buffer(&mut self, name: impl Into<String>, element: Element, elements: usize) -> BufferId {
-        self.buffers.push(Request { name: name.into(), element, elements });
+    pub fn buffer(
+        &mut self,
+        name: impl Into<String>,
+        element: Element,
+        elements: usize,
+    ) -> BufferId {
+        self.buffers.push(Request {
+            name: name.into(),
+            element,
+            elements,
+        });
         BufferId(self.buffers.len() - 1)
     }
 
     /// Asks for a tensor alone in its buffer.
     pub fn tensor(&mut self, name: impl Into<String>, view: View) -> Tensor {
-        Tensor { buffer: self.buffer(name, Element::Real, view.elements()), view }
+        Tensor {
+            buffer: self.buffer(name, Element::Real, view.elements()),
+            view,
+        }
     }
 
     /// Asks for a step.
     pub fn step(&mut self, name: impl Into<String>, layer: Option<usize>, call: Call) {
-        self.steps.push(Emitted { name: name.into(), layer, call });
+        self.steps.push(Emitted {
+            name: name.into(),
+            layer,
+            call,
+        });
     }
 }
 

@@ -17,8 +17,13 @@ use super::{Fault, Kind, Op, Recipe, Wishes};
 use crate::diagnostic::{Code, Diagnostics};
 
 /// `F`.
-pub static KIND: Kind =
-    Kind { letter: "F", name: "fully connected layer", width: Some("units"), attributes: &[ACT, DROPOUT, INIT, STD, BIAS_INIT, BIAS], build };
+pub static KIND: Kind = Kind {
+    letter: "F",
+    name: "fully connected layer",
+    width: Some("units"),
+    attributes: &[ACT, DROPOUT, INIT, STD, BIAS_INIT, BIAS],
+    build,
+};
 
 /// A fully connected layer.
 #[derive(Clone, Debug)]
@@ -29,16 +34,30 @@ pub struct Fully {
     pub learned: Learned,
 }
 
-const ONE: Window = Window { size: Size::square(1), stride: Size::square(1), pad: Size::square(0), ceil: false };
+const ONE: Window = Window {
+    size: Size::square(1),
+    stride: Size::square(1),
+    pad: Size::square(0),
+    ceil: false,
+};
 
 /// Rows that a CPU's tile is chosen for: the batch is not known when weights are packed, and any larger one is a
 /// multiple or nearly so.
 const ROWS: usize = 128;
 
-fn build(arguments: &Arguments<'_>, recipe: &Recipe, sink: &mut Diagnostics) -> Option<Arc<dyn Op>> {
+fn build(
+    arguments: &Arguments<'_>,
+    recipe: &Recipe,
+    sink: &mut Diagnostics,
+) -> Option<Arc<dyn Op>> {
     let before = sink.len();
     let learned = Learned::read(arguments, recipe, recipe.dropout, sink);
-    (sink.len() == before).then(|| Arc::new(Fully { units: arguments.width, learned }) as Arc<dyn Op>)
+    (sink.len() == before).then(|| {
+        Arc::new(Fully {
+            units: arguments.width,
+            learned,
+        }) as Arc<dyn Op>
+    })
 }
 
 impl Fully {
@@ -48,14 +67,26 @@ impl Fully {
             Class::Cpu => Tile::choose(machine, ROWS, self.units).columns(),
             _ => self.units,
         };
-        Panels { outputs: self.units, inputs, height, width, groups: 1, panel }
+        Panels {
+            outputs: self.units,
+            inputs,
+            height,
+            width,
+            groups: 1,
+            panel,
+        }
     }
 
     fn product(&self, site: &Site, machine: &Machine) -> Product {
         let src = site.source().view;
         // In memory the weight's depth is the input's own order, so the product sees one 1 x 1 filter over C * H * W.
         let panels = self.panels(src.shape, machine);
-        let panels = Panels { inputs: panels.depth(), height: 1, width: 1, ..panels };
+        let panels = Panels {
+            inputs: panels.depth(),
+            height: 1,
+            width: 1,
+            ..panels
+        };
         Product::convolution(as_rows(&src), as_rows(&site.destination.view), ONE, panels)
     }
 }
@@ -68,7 +99,15 @@ impl Op for Fully {
     fn output(&self, inputs: &[Shape]) -> Result<Shape, Fault> {
         let weights = Shape::image(self.units, inputs[0].elements(), 1);
         if weights.checked_elements().is_none() {
-            return Err(Fault::new(Code::E0307, format!("weights of {}x{} have more than 2^40 elements", self.units, inputs[0].elements())).help("use fewer units, or pool before this layer"));
+            return Err(Fault::new(
+                Code::E0307,
+                format!(
+                    "weights of {}x{} have more than 2^40 elements",
+                    self.units,
+                    inputs[0].elements()
+                ),
+            )
+            .help("use fewer units, or pool before this layer"));
         }
         sized(Shape::Vector(self.units))
     }
@@ -78,11 +117,19 @@ impl Op for Fully {
     }
 
     fn parameters(&self, input: Shape, machine: &Machine) -> Vec<Parameter> {
-        self.learned.parameters(vec![self.units, input.elements()], self.panels(input, machine))
+        self.learned.parameters(
+            vec![self.units, input.elements()],
+            self.panels(input, machine),
+        )
     }
 
     fn parameter_count(&self, input: Shape) -> u64 {
-        self.units as u64 * input.elements() as u64 + if self.learned.bias { self.units as u64 } else { 0 }
+        self.units as u64 * input.elements() as u64
+            + if self.learned.bias {
+                self.units as u64
+            } else {
+                0
+            }
     }
 
     fn multiply_adds(&self, input: Shape, _: Shape) -> u64 {
@@ -90,14 +137,25 @@ impl Op for Fully {
     }
 
     fn wishes(&self, _: &[Shape], _: Shape, _: &Machine) -> Wishes {
-        Wishes { src_dense: true, ..Wishes::default() }
+        Wishes {
+            src_dense: true,
+            ..Wishes::default()
+        }
     }
 
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
-        self.learned.forward(&self.product(site, machine), site, machine, ledger)
+        self.learned
+            .forward(&self.product(site, machine), site, machine, ledger)
     }
 
     fn backward(&self, site: &Site, back: &Back, machine: &Machine, ledger: &mut Ledger) {
-        self.learned.backward(&self.product(site, machine), site, back, as_rows, machine, ledger);
+        self.learned.backward(
+            &self.product(site, machine),
+            site,
+            back,
+            as_rows,
+            machine,
+            ledger,
+        );
     }
 }

@@ -1,7 +1,9 @@
 //! Moving between layouts: the zeros beside a tensor's rows, and copies from one layout to another.
 
 use super::activation::define_sizes;
-use super::emit::{Call, HostBuffers, Kernel, Ledger, RealRoutine, Scalars, Tensor, elements, elements_mut, take};
+use super::emit::{
+    Call, HostBuffers, Kernel, Ledger, RealRoutine, Scalars, Tensor, elements, elements_mut, take,
+};
 use super::real::Real;
 use super::view::{DST, SRC, View};
 
@@ -18,14 +20,29 @@ pub fn zero_halo(name: &str, layer: Option<usize>, tensor: Tensor, ledger: &mut 
         .define("ROW", view.row)
         .define("HALO", view.halo * view.pixel)
         .global([height + 1, view.batch, 1]);
-    ledger.step(format!("{name}.halo"), layer, Call::new(kernel, ZeroHalo { view }).write(tensor.buffer));
+    ledger.step(
+        format!("{name}.halo"),
+        layer,
+        Call::new(kernel, ZeroHalo { view }).write(tensor.buffer),
+    );
 }
 
 /// Asks for a copy of a tensor into another layout.
 pub fn copy(name: &str, layer: Option<usize>, src: Tensor, dst: Tensor, ledger: &mut Ledger) {
     let kernel = Kernel::new("layout", "layout_copy", 1).define("COPY", 1);
-    let kernel = define_sizes(dst.view.define(src.view.define(kernel, SRC), DST), &src.view);
-    let call = Call::new(kernel, Copy { src: src.view, dst: dst.view }).read(src.buffer).write(dst.buffer);
+    let kernel = define_sizes(
+        dst.view.define(src.view.define(kernel, SRC), DST),
+        &src.view,
+    );
+    let call = Call::new(
+        kernel,
+        Copy {
+            src: src.view,
+            dst: dst.view,
+        },
+    )
+    .read(src.buffer)
+    .write(dst.buffer);
     ledger.step(format!("{name}.copy"), layer, call);
 }
 

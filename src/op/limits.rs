@@ -49,7 +49,11 @@ impl Limits {
     /// An OpenCL CPU with 256-bit vectors: what `check` and `plan` assume where no device is named, so that their
     /// figures are the same on every machine.
     pub fn nominal() -> Self {
-        Self { class: Class::Cpu, cores: 2, ..Self::host() }
+        Self {
+            class: Class::Cpu,
+            cores: 2,
+            ..Self::host()
+        }
     }
 
     /// Numbers in one vector register.

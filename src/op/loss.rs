@@ -1,6 +1,9 @@
 //! Softmax and its cross-entropy: what follows the classifier. Formulas stand in `kernels/loss.cl`.
 
-use super::emit::{BufferId, Call, HostBuffers, Kernel, Ledger, RealRoutine, Scalars, Tensor, elements, elements_mut, take};
+use super::emit::{
+    BufferId, Call, HostBuffers, Kernel, Ledger, RealRoutine, Scalars, Tensor, elements,
+    elements_mut, take,
+};
 use super::real::Real;
 use super::view::{D_SRC, DST, SRC, View};
 
@@ -8,23 +11,51 @@ use super::view::{D_SRC, DST, SRC, View};
 ///
 /// `labels`: an `int` an image; `loss`: a real an image; `correct`: an `int` an image, 1 where the largest logit is the
 /// label's.
-pub fn cross_entropy(logits: Tensor, labels: BufferId, loss: BufferId, correct: BufferId, d_logits: Tensor, ledger: &mut Ledger) {
+pub fn cross_entropy(
+    logits: Tensor,
+    labels: BufferId,
+    loss: BufferId,
+    correct: BufferId,
+    d_logits: Tensor,
+    ledger: &mut Ledger,
+) {
     let kernel = Kernel::new("loss", "loss_cross_entropy", logits.view.batch)
         .define("CROSS_ENTROPY", 1)
         .define("N", logits.view.batch)
         .define("C", logits.view.shape.elements());
     let kernel = d_logits.view.define(logits.view.define(kernel, SRC), D_SRC);
-    let host = CrossEntropy { logits: logits.view, d_logits: d_logits.view };
-    let call = Call::new(kernel, host).read(logits.buffer).read(labels).write(loss).write(correct).write(d_logits.buffer);
+    let host = CrossEntropy {
+        logits: logits.view,
+        d_logits: d_logits.view,
+    };
+    let call = Call::new(kernel, host)
+        .read(logits.buffer)
+        .read(labels)
+        .write(loss)
+        .write(correct)
+        .write(d_logits.buffer);
     ledger.step("loss", None, call);
 }
 
 /// Asks for the probabilities of each class.
 pub fn softmax(logits: Tensor, probabilities: Tensor, ledger: &mut Ledger) {
-    let kernel = Kernel::new("loss", "loss_softmax", logits.view.batch).define("SOFTMAX", 1).define("C", logits.view.shape.elements());
-    let kernel = probabilities.view.define(logits.view.define(kernel, SRC), DST);
-    let host = Softmax { logits: logits.view, probabilities: probabilities.view };
-    ledger.step("softmax", None, Call::new(kernel, host).read(logits.buffer).write(probabilities.buffer));
+    let kernel = Kernel::new("loss", "loss_softmax", logits.view.batch)
+        .define("SOFTMAX", 1)
+        .define("C", logits.view.shape.elements());
+    let kernel = probabilities
+        .view
+        .define(logits.view.define(kernel, SRC), DST);
+    let host = Softmax {
+        logits: logits.view,
+        probabilities: probabilities.view,
+    };
+    ledger.step(
+        "softmax",
+        None,
+        Call::new(kernel, host)
+            .read(logits.buffer)
+            .write(probabilities.buffer),
+    );
 }
 
 #[derive(Debug)]
@@ -56,7 +87,11 @@ impl RealRoutine for CrossEntropy {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let [logits, labels, loss, correct, d_logits] = take(buffers);
         let (logits, labels): (&[T], &[i32]) = (elements(logits), elements(labels));
-        let (loss, correct, d_logits): (&mut [T], &mut [i32], &mut [T]) = (elements_mut(loss), elements_mut(correct), elements_mut(d_logits));
+        let (loss, correct, d_logits): (&mut [T], &mut [i32], &mut [T]) = (
+            elements_mut(loss),
+            elements_mut(correct),
+            elements_mut(d_logits),
+        );
         let classes = self.logits.shape.elements();
         let images = T::of(self.logits.batch as f64);
         for n in 0..self.logits.batch {
@@ -68,7 +103,9 @@ impl RealRoutine for CrossEntropy {
             correct[n] = i32::from(winner == label);
             let to = self.d_logits.at(n, 0, 0, 0);
             for (c, out) in d_logits[to..to + classes].iter_mut().enumerate() {
-                *out = ((z[c] - largest).exp() / sum - if c == label { T::one() } else { T::zero() }) / images;
+                *out = ((z[c] - largest).exp() / sum
+                    - if c == label { T::one() } else { T::zero() })
+                    / images;
             }
         }
     }
@@ -77,10 +114,14 @@ impl RealRoutine for CrossEntropy {
 impl RealRoutine for Softmax {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let [logits, probabilities] = take(buffers);
-        let (logits, probabilities): (&[T], &mut [T]) = (elements(logits), elements_mut(probabilities));
+        let (logits, probabilities): (&[T], &mut [T]) =
+            (elements(logits), elements_mut(probabilities));
         let classes = self.logits.shape.elements();
         for n in 0..self.logits.batch {
-            let (at, to) = (self.logits.at(n, 0, 0, 0), self.probabilities.at(n, 0, 0, 0));
+            let (at, to) = (
+                self.logits.at(n, 0, 0, 0),
+                self.probabilities.at(n, 0, 0, 0),
+            );
             let z = &logits[at..at + classes];
             let (_, largest, sum) = largest_and_sum(z);
             for (out, &z) in probabilities[to..to + classes].iter_mut().zip(z) {

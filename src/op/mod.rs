@@ -48,7 +48,13 @@ pub struct Kind {
 }
 
 /// Every layer kind.
-pub static KINDS: &[&Kind] = &[&conv::KIND, &pool::KIND, &norm::KIND, &fully::KIND, &activation::KIND];
+pub static KINDS: &[&Kind] = &[
+    &conv::KIND,
+    &pool::KIND,
+    &norm::KIND,
+    &fully::KIND,
+    &activation::KIND,
+];
 
 /// The kind of a layer word.
 pub fn kind(letter: &str) -> Option<&'static Kind> {
@@ -62,7 +68,7 @@ pub enum InitRule {
     Gaussian(f64),
     /// Normal, deviation `sqrt(2 / fan_in)` (He et al. 2015, eq. 10).
     He,
-    /// Normal, deviation `sqrt(2 / (fan_in + fan_out))` (Glorot and Bengio 2010, eq. 16's variance).
+    /// Normal, deviation `sqrt(2 / (fan_in + fan_out))` (Glorot and Bengio 2010, eq. 12).
     Xavier,
 }
 
@@ -92,7 +98,12 @@ pub struct Recipe {
 
 impl Default for Recipe {
     fn default() -> Self {
-        Self { init: InitRule::He, std: 0.01, bias: 0.0, dropout: 0.0 }
+        Self {
+            init: InitRule::He,
+            std: 0.01,
+            bias: 0.0,
+            dropout: 0.0,
+        }
     }
 }
 
@@ -110,7 +121,11 @@ pub struct Fault {
 impl Fault {
     /// A broken rule.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), help: None }
+        Self {
+            code,
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// Says what to write instead.

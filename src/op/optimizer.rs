@@ -2,7 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::emit::{BufferId, Call, HostBuffers, Kernel, Ledger, RealRoutine, Scalar, Scalars, elements, elements_mut, take};
+use super::emit::{
+    BufferId, Call, HostBuffers, Kernel, Ledger, RealRoutine, Scalar, Scalars, elements,
+    elements_mut, take,
+};
 use super::real::Real;
 
 /// Stochastic gradient descent with momentum and weight decay.
@@ -34,10 +37,29 @@ pub struct Target {
 impl Sgd {
     /// Asks for the update of one parameter. `name` is the parameter's, `c1.weight`.
     pub fn update(&self, name: &str, layer: Option<usize>, target: &Target, ledger: &mut Ledger) {
-        let decay = if target.decays { self.weight_decay } else { 0.0 };
-        let kernel = Kernel::new("optimizer", "optimizer_sgd", target.count).define_real("MOMENTUM", self.momentum).define_real("DECAY", decay);
-        let call = Call::new(kernel, Update { momentum: self.momentum, decay }).update(target.value).update(target.velocity).read(target.gradient);
-        ledger.step(format!("{name}.update"), layer, call.scalar(Scalar::LearningRate));
+        let decay = if target.decays {
+            self.weight_decay
+        } else {
+            0.0
+        };
+        let kernel = Kernel::new("optimizer", "optimizer_sgd", target.count)
+            .define_real("MOMENTUM", self.momentum)
+            .define_real("DECAY", decay);
+        let call = Call::new(
+            kernel,
+            Update {
+                momentum: self.momentum,
+                decay,
+            },
+        )
+        .update(target.value)
+        .update(target.velocity)
+        .read(target.gradient);
+        ledger.step(
+            format!("{name}.update"),
+            layer,
+            call.scalar(Scalar::LearningRate),
+        );
     }
 }
 
@@ -50,14 +72,26 @@ struct Update {
 impl RealRoutine for Update {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, scalars: &Scalars) {
         let [value, velocity, gradient] = take(buffers);
-        let (value, velocity, gradient): (&mut [T], &mut [T], &[T]) = (elements_mut(value), elements_mut(velocity), elements(gradient));
-        let (momentum, decay, rate) = (T::of(self.momentum), T::of(self.decay), T::of(scalars.learning_rate));
+        let (value, velocity, gradient): (&mut [T], &mut [T], &[T]) = (
+            elements_mut(value),
+            elements_mut(velocity),
+            elements(gradient),
+        );
+        let (momentum, decay, rate) = (
+            T::of(self.momentum),
+            T::of(self.decay),
+            T::of(scalars.learning_rate),
+        );
         let block = 1 << 14;
-        value.par_chunks_mut(block).zip(velocity.par_chunks_mut(block)).zip(gradient.par_chunks(block)).for_each(|((value, velocity), gradient)| {
-            for ((w, v), &g) in value.iter_mut().zip(velocity).zip(gradient) {
-                *v = momentum * *v - rate * (decay * *w + g);
-                *w += *v;
-            }
-        });
+        value
+            .par_chunks_mut(block)
+            .zip(velocity.par_chunks_mut(block))
+            .zip(gradient.par_chunks(block))
+            .for_each(|((value, velocity), gradient)| {
+                for ((w, v), &g) in value.iter_mut().zip(velocity).zip(gradient) {
+                    *v = momentum * *v - rate * (decay * *w + g);
+                    *w += *v;
+                }
+            });
     }
 }

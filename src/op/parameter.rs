@@ -146,7 +146,14 @@ mod tests {
 
     #[test]
     fn panels_hold_neighbouring_outputs_side_by_side() {
-        let panels = Panels { outputs: 3, inputs: 2, height: 1, width: 2, groups: 2, panel: 2 };
+        let panels = Panels {
+            outputs: 3,
+            inputs: 2,
+            height: 1,
+            width: 2,
+            groups: 2,
+            panel: 2,
+        };
         let logical: Vec<f64> = (1..=24).map(f64::from).collect();
         let layout = Layout::Panels(panels);
         let packed = layout.pack(&logical);

@@ -8,7 +8,10 @@ use rayon::prelude::*;
 
 use super::attribute::{Arguments, Attribute, Type};
 use super::conv::{image_only, sized, windows};
-use super::emit::{Back, BufferId, Call, Element, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site, Tensor, elements, elements_mut, take};
+use super::emit::{
+    Back, BufferId, Call, Element, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars,
+    Site, Tensor, elements, elements_mut, take,
+};
 use super::limits::Class;
 use super::real::Real;
 use super::shape::{Shape, Size, Window};
@@ -25,10 +28,28 @@ pub static KIND: Kind = Kind {
         Attribute::variant("max", "the largest of the window (the default)"),
         Attribute::variant("avg", "the average of the window's cells inside the image"),
         Attribute::flag("global", "the whole map is one window"),
-        Attribute::flag("ceil", "windows that overhang the far edge are kept and cut there"),
-        Attribute::key("kernel", Type::Size { min: 1, word: None }, "2", "window size"),
-        Attribute::key("stride", Type::Size { min: 1, word: None }, "", "step between windows; default: the kernel"),
-        Attribute::key("pad", Type::Size { min: 0, word: None }, "0", "padding on each side; never wins a max, never counts in an average"),
+        Attribute::flag(
+            "ceil",
+            "windows that overhang the far edge are kept and cut there",
+        ),
+        Attribute::key(
+            "kernel",
+            Type::Size { min: 1, word: None },
+            "2",
+            "window size",
+        ),
+        Attribute::key(
+            "stride",
+            Type::Size { min: 1, word: None },
+            "",
+            "step between windows; default: the kernel",
+        ),
+        Attribute::key(
+            "pad",
+            Type::Size { min: 0, word: None },
+            "0",
+            "padding on each side; never wins a max, never counts in an average",
+        ),
     ],
     build,
 };
@@ -53,27 +74,55 @@ pub struct Pool {
 
 fn build(arguments: &Arguments<'_>, _: &Recipe, sink: &mut Diagnostics) -> Option<Arc<dyn Op>> {
     let before = sink.len();
-    let reduction = if arguments.variant == "avg" { Reduction::Average } else { Reduction::Max };
+    let reduction = if arguments.variant == "avg" {
+        Reduction::Average
+    } else {
+        Reduction::Max
+    };
     if arguments.has("global") {
         for key in ["kernel", "stride", "pad", "ceil"] {
             if arguments.has(key) {
-                arguments.contradict(key, "global", format!("`{key}` contradicts `global`, which pools the whole map"), format!("leave out `{key}` or `global`"), sink);
+                arguments.contradict(
+                    key,
+                    "global",
+                    format!("`{key}` contradicts `global`, which pools the whole map"),
+                    format!("leave out `{key}` or `global`"),
+                    sink,
+                );
             }
         }
-        return (sink.len() == before).then(|| Arc::new(Pool { reduction, window: None }) as Arc<dyn Op>);
+        return (sink.len() == before).then(|| {
+            Arc::new(Pool {
+                reduction,
+                window: None,
+            }) as Arc<dyn Op>
+        });
     }
     let size = arguments.size("kernel").unwrap_or(Size::square(2));
     let stride = arguments.size("stride").unwrap_or(size);
     let pad = arguments.size("pad").unwrap_or(Size::square(0));
     if pad.height >= size.height || pad.width >= size.width {
         sink.push(
-            Diagnostic::error(Code::E0205, format!("`pad` must be below the kernel, and {pad} is not below {size}"))
-                .at(arguments.source, arguments.span("pad"))
-                .help("a window of nothing but padding has no value"),
+            Diagnostic::error(
+                Code::E0205,
+                format!("`pad` must be below the kernel, and {pad} is not below {size}"),
+            )
+            .at(arguments.source, arguments.span("pad"))
+            .help("a window of nothing but padding has no value"),
         );
     }
-    let window = Window { size, stride, pad, ceil: arguments.has("ceil") };
-    (sink.len() == before).then(|| Arc::new(Pool { reduction, window: Some(window) }) as Arc<dyn Op>)
+    let window = Window {
+        size,
+        stride,
+        pad,
+        ceil: arguments.has("ceil"),
+    };
+    (sink.len() == before).then(|| {
+        Arc::new(Pool {
+            reduction,
+            window: Some(window),
+        }) as Arc<dyn Op>
+    })
 }
 
 /// One pooling on known sizes.
@@ -87,12 +136,24 @@ struct Geometry {
 impl Geometry {
     /// Whether a place within a window fits a byte.
     fn place(&self) -> Element {
-        if self.window.size.area() <= 256 { Element::Byte } else { Element::Int }
+        if self.window.size.area() <= 256 {
+            Element::Byte
+        } else {
+            Element::Int
+        }
     }
 
     /// A kernel that takes every pixel of `over`: a work-item a pixel on a CPU, a work-item a value elsewhere.
-    fn kernel(&self, function: &'static str, part: &'static str, views: [(&View, [&'static str; 4]); 2], over: &View, machine: &Machine) -> Kernel {
-        let ([channels, ih, iw], [_, oh, ow]) = (self.src.shape.dimensions(), self.dst.shape.dimensions());
+    fn kernel(
+        &self,
+        function: &'static str,
+        part: &'static str,
+        views: [(&View, [&'static str; 4]); 2],
+        over: &View,
+        machine: &Machine,
+    ) -> Kernel {
+        let ([channels, ih, iw], [_, oh, ow]) =
+            (self.src.shape.dimensions(), self.dst.shape.dimensions());
         let w = &self.window;
         let kernel = Kernel::new("pool", function, 1)
             .define(part, 1)
@@ -107,27 +168,46 @@ impl Geometry {
             .define("SX", w.stride.width)
             .define("PY", w.pad.height)
             .define("PX", w.pad.width)
-            .define("PLACE", if self.place() == Element::Byte { "uchar" } else { "int" });
+            .define(
+                "PLACE",
+                if self.place() == Element::Byte {
+                    "uchar"
+                } else {
+                    "int"
+                },
+            );
         let [_, height, width] = over.shape.dimensions();
         let kernel = match machine.limits.class {
-            Class::Cpu => kernel.define("VW", machine.limits.lanes(machine.precision)).global([width, height, over.batch]),
-            _ => kernel.define("ITEM_CHANNEL", 1).global([width * channels, height, over.batch]),
+            Class::Cpu => kernel
+                .define("VW", machine.limits.lanes(machine.precision))
+                .global([width, height, over.batch]),
+            _ => kernel
+                .define("ITEM_CHANNEL", 1)
+                .global([width * channels, height, over.batch]),
         };
-        views.into_iter().fold(kernel, |kernel, (view, names)| view.define(kernel, names))
+        views
+            .into_iter()
+            .fold(kernel, |kernel, (view, names)| view.define(kernel, names))
     }
 
     /// The window cells inside the image of output `(oy, ox)`: rows, columns of the input.
     fn cells(&self, oy: usize, ox: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
         let [_, ih, iw] = self.src.shape.dimensions();
-        let axis = |o: usize, stride: usize, pad: usize, size: usize, end: usize| (o * stride).saturating_sub(pad)..(o * stride + size).saturating_sub(pad).min(end);
+        let axis = |o: usize, stride: usize, pad: usize, size: usize, end: usize| {
+            (o * stride).saturating_sub(pad)..(o * stride + size).saturating_sub(pad).min(end)
+        };
         let w = &self.window;
-        (axis(oy, w.stride.height, w.pad.height, w.size.height, ih), axis(ox, w.stride.width, w.pad.width, w.size.width, iw))
+        (
+            axis(oy, w.stride.height, w.pad.height, w.size.height, ih),
+            axis(ox, w.stride.width, w.pad.width, w.size.width, iw),
+        )
     }
 
     /// Where an input cell stands in the window of output `(oy, ox)`.
     fn place_of(&self, oy: usize, ox: usize, y: usize, x: usize) -> usize {
         let w = &self.window;
-        (y + w.pad.height - oy * w.stride.height) * w.size.width + x + w.pad.width - ox * w.stride.width
+        (y + w.pad.height - oy * w.stride.height) * w.size.width + x + w.pad.width
+            - ox * w.stride.width
     }
 }
 
@@ -135,7 +215,16 @@ impl Pool {
     fn geometry(&self, src: View, dst: View) -> Geometry {
         let [_, height, width] = src.shape.dimensions();
         let whole = Size { height, width };
-        Geometry { window: self.window.unwrap_or(Window { size: whole, stride: whole, pad: Size::square(0), ceil: false }), src, dst }
+        Geometry {
+            window: self.window.unwrap_or(Window {
+                size: whole,
+                stride: whole,
+                pad: Size::square(0),
+                ceil: false,
+            }),
+            src,
+            dst,
+        }
     }
 }
 
@@ -146,7 +235,9 @@ impl Op for Pool {
 
     fn output(&self, inputs: &[Shape]) -> Result<Shape, Fault> {
         let [channels, height, width] = image_only(&KIND, inputs[0])?;
-        let Some(window) = &self.window else { return Ok(Shape::image(channels, 1, 1)) };
+        let Some(window) = &self.window else {
+            return Ok(Shape::image(channels, 1, 1));
+        };
         let (oh, ow) = windows(window, height, width)?;
         sized(Shape::image(channels, oh, ow))
     }
@@ -157,10 +248,29 @@ impl Op for Pool {
         let views = [(&src.view, SRC), (&dst.view, DST)];
         match self.reduction {
             Reduction::Max => {
-                let kernel = geometry.kernel("pool_max_forward", "MAX_FORWARD", views, &dst.view, machine);
-                let kernel = if site.training { kernel.define("SAVE_PLACE", 1) } else { kernel };
-                let mut call = Call::new(kernel, MaxForward { geometry, keep: site.training }).read(src.buffer).write(dst.buffer);
-                let place = site.training.then(|| ledger.buffer(site.named("place"), geometry.place(), dst.view.batch * dst.view.shape.elements()));
+                let kernel =
+                    geometry.kernel("pool_max_forward", "MAX_FORWARD", views, &dst.view, machine);
+                let kernel = if site.training {
+                    kernel.define("SAVE_PLACE", 1)
+                } else {
+                    kernel
+                };
+                let mut call = Call::new(
+                    kernel,
+                    MaxForward {
+                        geometry,
+                        keep: site.training,
+                    },
+                )
+                .read(src.buffer)
+                .write(dst.buffer);
+                let place = site.training.then(|| {
+                    ledger.buffer(
+                        site.named("place"),
+                        geometry.place(),
+                        dst.view.batch * dst.view.shape.elements(),
+                    )
+                });
                 if let Some(place) = place {
                     call = call.write(place);
                 }
@@ -168,8 +278,15 @@ impl Op for Pool {
                 place.into_iter().collect()
             }
             Reduction::Average => {
-                let kernel = geometry.kernel("pool_avg_forward", "AVG_FORWARD", views, &dst.view, machine);
-                ledger.step(site.named("forward"), Some(site.layer), Call::new(kernel, AverageForward { geometry }).read(src.buffer).write(dst.buffer));
+                let kernel =
+                    geometry.kernel("pool_avg_forward", "AVG_FORWARD", views, &dst.view, machine);
+                ledger.step(
+                    site.named("forward"),
+                    Some(site.layer),
+                    Call::new(kernel, AverageForward { geometry })
+                        .read(src.buffer)
+                        .write(dst.buffer),
+                );
                 Vec::new()
             }
         }
@@ -182,13 +299,32 @@ impl Op for Pool {
         let views = [(&d_src.view, D_SRC), (&d_dst.view, D_DST)];
         let call = match self.reduction {
             Reduction::Max => {
-                let kernel = geometry.kernel("pool_max_backward", "MAX_BACKWARD", views, &d_src.view, machine);
+                let kernel = geometry.kernel(
+                    "pool_max_backward",
+                    "MAX_BACKWARD",
+                    views,
+                    &d_src.view,
+                    machine,
+                );
                 Call::new(kernel, MaxBackward { geometry }).read(back.kept[0])
             }
-            Reduction::Average => Call::new(geometry.kernel("pool_avg_backward", "AVG_BACKWARD", views, &d_src.view, machine), AverageBackward { geometry }),
+            Reduction::Average => Call::new(
+                geometry.kernel(
+                    "pool_avg_backward",
+                    "AVG_BACKWARD",
+                    views,
+                    &d_src.view,
+                    machine,
+                ),
+                AverageBackward { geometry },
+            ),
         };
         let Tensor { buffer, .. } = d_dst;
-        ledger.step(site.named("backward"), Some(site.layer), call.read(buffer).write(d_src.buffer));
+        ledger.step(
+            site.named("backward"),
+            Some(site.layer),
+            call.read(buffer).write(d_src.buffer),
+        );
     }
 }
 
@@ -214,7 +350,13 @@ struct AverageBackward {
 }
 
 /// The largest values of each window, and their places, a row of channels at a time.
-fn maxima<T: Real>(geometry: &Geometry, src: &[T], n: usize, dst: &mut [T], mut keep: impl FnMut(usize, &[usize])) {
+fn maxima<T: Real>(
+    geometry: &Geometry,
+    src: &[T],
+    n: usize,
+    dst: &mut [T],
+    mut keep: impl FnMut(usize, &[usize]),
+) {
     let [channels, oh, ow] = geometry.dst.shape.dimensions();
     let (mut best, mut place) = (vec![T::zero(); channels], vec![0usize; channels]);
     for oy in 0..oh {
@@ -252,19 +394,38 @@ impl RealRoutine for MaxForward {
         if !self.keep {
             let [src, dst] = take(buffers);
             let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
-            dst.par_chunks_mut(geometry.dst.image).enumerate().for_each(|(n, dst)| maxima(geometry, src, n, dst, |_, _| ()));
+            dst.par_chunks_mut(geometry.dst.image)
+                .enumerate()
+                .for_each(|(n, dst)| maxima(geometry, src, n, dst, |_, _| ()));
             return;
         }
         let [src, dst, place] = take(buffers);
         let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
         let dst = dst.par_chunks_mut(geometry.dst.image);
         match geometry.place() {
-            Element::Byte => dst.zip(place.par_chunks_mut(image)).enumerate().for_each(|(n, (dst, kept))| {
-                maxima(geometry, src, n, dst, |at, place| kept[at..at + place.len()].iter_mut().zip(place).for_each(|(kept, place)| *kept = *place as u8));
-            }),
-            _ => dst.zip(elements_mut::<i32>(place).par_chunks_mut(image)).enumerate().for_each(|(n, (dst, kept))| {
-                maxima(geometry, src, n, dst, |at, place| kept[at..at + place.len()].iter_mut().zip(place).for_each(|(kept, place)| *kept = *place as i32));
-            }),
+            Element::Byte => {
+                dst.zip(place.par_chunks_mut(image))
+                    .enumerate()
+                    .for_each(|(n, (dst, kept))| {
+                        maxima(geometry, src, n, dst, |at, place| {
+                            kept[at..at + place.len()]
+                                .iter_mut()
+                                .zip(place)
+                                .for_each(|(kept, place)| *kept = *place as u8)
+                        });
+                    })
+            }
+            _ => dst
+                .zip(elements_mut::<i32>(place).par_chunks_mut(image))
+                .enumerate()
+                .for_each(|(n, (dst, kept))| {
+                    maxima(geometry, src, n, dst, |at, place| {
+                        kept[at..at + place.len()]
+                            .iter_mut()
+                            .zip(place)
+                            .for_each(|(kept, place)| *kept = *place as i32)
+                    });
+                }),
         }
     }
 }
@@ -292,19 +453,28 @@ impl RealRoutine for MaxBackward {
             Element::Byte => place[at] as usize,
             _ => elements::<i32>(place)[at] as usize,
         };
-        d_src.par_chunks_mut(geometry.src.image).enumerate().for_each(|(n, d_src)| {
-            clear(d_src, &geometry.src);
-            for oy in 0..oh {
-                for ox in 0..ow {
-                    let (from, places) = (geometry.dst.at(n, 0, oy, ox), ((n * oh + oy) * ow + ox) * channels);
-                    for c in 0..channels {
-                        let place = place_at(places + c);
-                        let (y, x) = (oy * stride.height + place / width - pad.height, ox * stride.width + place % width - pad.width);
-                        d_src[geometry.src.at(0, c, y, x)] += d_dst[from + c];
+        d_src
+            .par_chunks_mut(geometry.src.image)
+            .enumerate()
+            .for_each(|(n, d_src)| {
+                clear(d_src, &geometry.src);
+                for oy in 0..oh {
+                    for ox in 0..ow {
+                        let (from, places) = (
+                            geometry.dst.at(n, 0, oy, ox),
+                            ((n * oh + oy) * ow + ox) * channels,
+                        );
+                        for c in 0..channels {
+                            let place = place_at(places + c);
+                            let (y, x) = (
+                                oy * stride.height + place / width - pad.height,
+                                ox * stride.width + place % width - pad.width,
+                            );
+                            d_src[geometry.src.at(0, c, y, x)] += d_dst[from + c];
+                        }
                     }
                 }
-            }
-        });
+            });
     }
 }
 
@@ -314,24 +484,28 @@ impl RealRoutine for AverageForward {
         let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
         let geometry = &self.geometry;
         let [channels, oh, ow] = geometry.dst.shape.dimensions();
-        dst.par_chunks_mut(geometry.dst.image).enumerate().for_each(|(n, dst)| {
-            clear(dst, &geometry.dst);
-            for oy in 0..oh {
-                for ox in 0..ow {
-                    let (rows, columns) = geometry.cells(oy, ox);
-                    let to = geometry.dst.at(0, 0, oy, ox);
-                    let out = &mut dst[to..to + channels];
-                    let cells = T::of((rows.len() * columns.len()) as f64);
-                    for y in rows {
-                        for x in columns.clone() {
-                            let at = geometry.src.at(n, 0, y, x);
-                            out.iter_mut().zip(&src[at..at + channels]).for_each(|(sum, value)| *sum += *value);
+        dst.par_chunks_mut(geometry.dst.image)
+            .enumerate()
+            .for_each(|(n, dst)| {
+                clear(dst, &geometry.dst);
+                for oy in 0..oh {
+                    for ox in 0..ow {
+                        let (rows, columns) = geometry.cells(oy, ox);
+                        let to = geometry.dst.at(0, 0, oy, ox);
+                        let out = &mut dst[to..to + channels];
+                        let cells = T::of((rows.len() * columns.len()) as f64);
+                        for y in rows {
+                            for x in columns.clone() {
+                                let at = geometry.src.at(n, 0, y, x);
+                                out.iter_mut()
+                                    .zip(&src[at..at + channels])
+                                    .for_each(|(sum, value)| *sum += *value);
+                            }
                         }
+                        out.iter_mut().for_each(|sum| *sum /= cells);
                     }
-                    out.iter_mut().for_each(|sum| *sum /= cells);
                 }
-            }
-        });
+            });
     }
 }
 
@@ -341,21 +515,27 @@ impl RealRoutine for AverageBackward {
         let (d_dst, d_src): (&[T], &mut [T]) = (elements(d_dst), elements_mut(d_src));
         let geometry = &self.geometry;
         let [channels, oh, ow] = geometry.dst.shape.dimensions();
-        d_src.par_chunks_mut(geometry.src.image).enumerate().for_each(|(n, d_src)| {
-            clear(d_src, &geometry.src);
-            for oy in 0..oh {
-                for ox in 0..ow {
-                    let (rows, columns) = geometry.cells(oy, ox);
-                    let from = geometry.dst.at(n, 0, oy, ox);
-                    let cells = T::of((rows.len() * columns.len()) as f64);
-                    for y in rows {
-                        for x in columns.clone() {
-                            let at = geometry.src.at(0, 0, y, x);
-                            d_src[at..at + channels].iter_mut().zip(&d_dst[from..from + channels]).for_each(|(sum, value)| *sum += *value / cells);
+        d_src
+            .par_chunks_mut(geometry.src.image)
+            .enumerate()
+            .for_each(|(n, d_src)| {
+                clear(d_src, &geometry.src);
+                for oy in 0..oh {
+                    for ox in 0..ow {
+                        let (rows, columns) = geometry.cells(oy, ox);
+                        let from = geometry.dst.at(n, 0, oy, ox);
+                        let cells = T::of((rows.len() * columns.len()) as f64);
+                        for y in rows {
+                            for x in columns.clone() {
+                                let at = geometry.src.at(0, 0, y, x);
+                                d_src[at..at + channels]
+                                    .iter_mut()
+                                    .zip(&d_dst[from..from + channels])
+                                    .for_each(|(sum, value)| *sum += *value / cells);
+                            }
                         }
                     }
                 }
-            }
-        });
+            });
     }
 }

@@ -49,7 +49,17 @@ impl fmt::Display for Precision {
 
 /// `f32` or `f64`: every formula of the host engine is written once, over this trait.
 pub trait Real:
-    Float + FromPrimitive + NumAssign + Sum + Default + bytemuck::Pod + Send + Sync + fmt::Debug + fmt::Display + 'static
+    Float
+    + FromPrimitive
+    + NumAssign
+    + Sum
+    + Default
+    + bytemuck::Pod
+    + Send
+    + Sync
+    + fmt::Debug
+    + fmt::Display
+    + 'static
 {
     /// Which one it is.
     const PRECISION: Precision;

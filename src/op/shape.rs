@@ -24,13 +24,21 @@ pub enum Shape {
 impl Shape {
     /// An image shape.
     pub fn image(channels: usize, height: usize, width: usize) -> Self {
-        Self::Image { channels, height, width }
+        Self::Image {
+            channels,
+            height,
+            width,
+        }
     }
 
     /// Channels, height and width; a vector is `n x 1 x 1`.
     pub fn dimensions(self) -> [usize; 3] {
         match self {
-            Self::Image { channels, height, width } => [channels, height, width],
+            Self::Image {
+                channels,
+                height,
+                width,
+            } => [channels, height, width],
             Self::Vector(n) => [n, 1, 1],
         }
     }
@@ -56,7 +64,11 @@ impl Shape {
     /// As JSON shows it: `[96, 55, 55]` or `[1000]`.
     pub fn list(self) -> Vec<usize> {
         match self {
-            Self::Image { channels, height, width } => vec![channels, height, width],
+            Self::Image {
+                channels,
+                height,
+                width,
+            } => vec![channels, height, width],
             Self::Vector(n) => vec![n],
         }
     }
@@ -65,7 +77,11 @@ impl Shape {
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Image { channels, height, width } => write!(f, "{channels}x{height}x{width}"),
+            Self::Image {
+                channels,
+                height,
+                width,
+            } => write!(f, "{channels}x{height}x{width}"),
             Self::Vector(n) => write!(f, "{n}"),
         }
     }
@@ -83,7 +99,10 @@ pub struct Size {
 impl Size {
     /// A square.
     pub const fn square(side: usize) -> Self {
-        Self { height: side, width: side }
+        Self {
+            height: side,
+            width: side,
+        }
     }
 
     /// Cells.
@@ -129,7 +148,12 @@ impl Window {
             Some(count)
         };
         Some((
-            axis(height, self.size.height, self.stride.height, self.pad.height)?,
+            axis(
+                height,
+                self.size.height,
+                self.stride.height,
+                self.pad.height,
+            )?,
             axis(width, self.size.width, self.stride.width, self.pad.width)?,
         ))
     }
@@ -140,7 +164,12 @@ mod tests {
     use super::*;
 
     fn window(size: usize, stride: usize, pad: usize, ceil: bool) -> Window {
-        Window { size: Size::square(size), stride: Size::square(stride), pad: Size::square(pad), ceil }
+        Window {
+            size: Size::square(size),
+            stride: Size::square(stride),
+            pad: Size::square(pad),
+            ceil,
+        }
     }
 
     #[test]
@@ -155,8 +184,14 @@ mod tests {
 
     #[test]
     fn products_that_are_too_large_are_refused() {
-        assert_eq!(Shape::image(1 << 20, 1 << 20, 1).checked_elements(), Some(LARGEST_TENSOR));
+        assert_eq!(
+            Shape::image(1 << 20, 1 << 20, 1).checked_elements(),
+            Some(LARGEST_TENSOR)
+        );
         assert_eq!(Shape::image(1 << 20, 1 << 20, 2).checked_elements(), None);
-        assert_eq!(Shape::image(usize::MAX, usize::MAX, usize::MAX).checked_elements(), None);
+        assert_eq!(
+            Shape::image(usize::MAX, usize::MAX, usize::MAX).checked_elements(),
+            None
+        );
     }
 }

@@ -3,7 +3,8 @@
 //! Images are stored `[batch, height, width, channels]`, channels fastest, with a halo of zero columns beside each row
 //! where a consumer wants one: convolutions then need no bounds checks along a row (rows above and below the image
 //! they skip, which also saves the products). The columns right of one row are those left of the next. Vectors are
-//! rows, padded by 16 numbers where rows would otherwise start 4 KiB apart (which costs a CPU its cache).
+//! rows. They, and images without a halo, are padded by 16 numbers where they would otherwise start a multiple of 4 KiB
+//! apart (which costs a CPU its cache).
 
 use super::emit::Kernel;
 use super::shape::Shape;
@@ -38,7 +39,15 @@ impl View {
         if halo == 0 && image % 1024 == 0 {
             image += 16;
         }
-        Self { shape, batch, origin: halo * pixel, image, row, pixel, halo }
+        Self {
+            shape,
+            batch,
+            origin: halo * pixel,
+            image,
+            row,
+            pixel,
+            halo,
+        }
     }
 
     /// Elements of the buffer that holds it.
@@ -59,7 +68,11 @@ impl View {
 
     /// Defines `<PREFIX>_O`, `_N`, `_H`, `_W`: origin and strides, for a kernel's index arithmetic.
     pub fn define(&self, kernel: Kernel, names: [&'static str; 4]) -> Kernel {
-        kernel.define(names[0], self.origin).define(names[1], self.image).define(names[2], self.row).define(names[3], self.pixel)
+        kernel
+            .define(names[0], self.origin)
+            .define(names[1], self.image)
+            .define(names[2], self.row)
+            .define(names[3], self.pixel)
     }
 
     /// Copies logical values, `[batch, channels, height, width]` in C order, into the physical buffer.

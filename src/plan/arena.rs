@@ -18,26 +18,45 @@ pub fn is_disjoint(a: &Range<usize>, b: &Range<usize>) -> bool {
 
 /// The largest sum of bytes alive at one step: no arena can be smaller.
 pub fn lower_bound(items: &[Item]) -> u64 {
-    let steps = items.iter().map(|item| item.lifetime.end).max().unwrap_or(0);
+    let steps = items
+        .iter()
+        .map(|item| item.lifetime.end)
+        .max()
+        .unwrap_or(0);
     let mut change = vec![0i128; steps + 1];
     for item in items {
         change[item.lifetime.start] += i128::from(item.bytes);
         change[item.lifetime.end] -= i128::from(item.bytes);
     }
     let mut alive = 0;
-    change.iter().map(|change| { alive += change; alive }).max().unwrap_or(0) as u64
+    change
+        .iter()
+        .map(|change| {
+            alive += change;
+            alive
+        })
+        .max()
+        .unwrap_or(0) as u64
 }
 
 /// Offsets for all items, and the arena's size. Largest first, each into the lowest gap that is free for its whole
 /// lifetime; then longest first; the smaller arena counts.
 pub fn place(items: &[Item]) -> (Vec<u64>, u64) {
     let mut by_size: Vec<usize> = (0..items.len()).collect();
-    by_size.sort_by_key(|&i| (std::cmp::Reverse(items[i].bytes), items[i].lifetime.start, i));
+    by_size.sort_by_key(|&i| {
+        (
+            std::cmp::Reverse(items[i].bytes),
+            items[i].lifetime.start,
+            i,
+        )
+    });
     let mut by_length = by_size.clone();
     by_length.sort_by_key(|&i| std::cmp::Reverse(items[i].lifetime.len()));
     let mut in_time: Vec<usize> = (0..items.len()).collect();
     in_time.sort_by_key(|&i| (items[i].lifetime.start, std::cmp::Reverse(items[i].bytes)));
-    let placed = [by_size, by_length, in_time].into_iter().map(|order| place_in(items, &order));
+    let placed = [by_size, by_length, in_time]
+        .into_iter()
+        .map(|order| place_in(items, &order));
     placed.min_by_key(|(_, size)| *size).unwrap_or_default()
 }
 
@@ -76,12 +95,21 @@ mod tests {
 
     #[test]
     fn items_alive_together_never_overlap_and_others_share() {
-        let items = [item(128, 0..2), item(256, 1..3), item(128, 2..4), item(128, 3..5)];
+        let items = [
+            item(128, 0..2),
+            item(256, 1..3),
+            item(128, 2..4),
+            item(128, 3..5),
+        ];
         let (offsets, size) = place(&items);
         for (i, a) in items.iter().enumerate() {
             for (j, b) in items.iter().enumerate().skip(i + 1) {
-                let apart = offsets[i] + a.bytes <= offsets[j] || offsets[j] + b.bytes <= offsets[i];
-                assert!(apart || is_disjoint(&a.lifetime, &b.lifetime), "{i} and {j}");
+                let apart =
+                    offsets[i] + a.bytes <= offsets[j] || offsets[j] + b.bytes <= offsets[i];
+                assert!(
+                    apart || is_disjoint(&a.lifetime, &b.lifetime),
+                    "{i} and {j}"
+                );
             }
         }
         assert_eq!(lower_bound(&items), 384);

@@ -8,13 +8,13 @@
 use std::collections::BTreeSet;
 
 use crate::ir::{Feed, Graph};
+use crate::op::Wishes;
 use crate::op::emit::{Back, BufferId, Element, Ledger, Machine, Site, Slot, Tensor};
 use crate::op::layout::{copy, zero_halo};
 use crate::op::loss;
 use crate::op::optimizer::{Sgd, Target};
 use crate::op::parameter::Role;
 use crate::op::view::View;
-use crate::op::Wishes;
 
 use super::{Mode, ParameterBuffers, Plan, assemble};
 
@@ -49,12 +49,26 @@ pub struct Options {
 impl Options {
     /// A training step.
     pub fn training(batch: usize, optimizer: Sgd) -> Self {
-        Self { mode: Mode::Training, batch, head: Head::CrossEntropy, optimizer: Some(optimizer), input_gradient: false, keep_gradients: false }
+        Self {
+            mode: Mode::Training,
+            batch,
+            head: Head::CrossEntropy,
+            optimizer: Some(optimizer),
+            input_gradient: false,
+            keep_gradients: false,
+        }
     }
 
     /// Logits of a batch.
     pub fn inference(batch: usize) -> Self {
-        Self { mode: Mode::Inference, batch, head: Head::None, optimizer: None, input_gradient: false, keep_gradients: false }
+        Self {
+            mode: Mode::Inference,
+            batch,
+            head: Head::None,
+            optimizer: None,
+            input_gradient: false,
+            keep_gradients: false,
+        }
     }
 }
 
@@ -108,11 +122,26 @@ impl<'a> Lowering<'a> {
         let (graph, options) = (self.graph, self.options);
         let count = graph.nodes.len();
         let wishes: Vec<Wishes> = (0..count)
-            .map(|i| graph.nodes[i].op.wishes(&graph.input_shapes(i), graph.output_shape(i), self.machine))
+            .map(|i| {
+                graph.nodes[i].op.wishes(
+                    &graph.input_shapes(i),
+                    graph.output_shape(i),
+                    self.machine,
+                )
+            })
             .collect();
-        let halo = |feed: Feed| graph.consumers(feed).map(|i| wishes[i].src_halo).max().unwrap_or(0);
+        let halo = |feed: Feed| {
+            graph
+                .consumers(feed)
+                .map(|i| wishes[i].src_halo)
+                .max()
+                .unwrap_or(0)
+        };
 
-        let input = self.ledger.tensor("input", View::packed(graph.input_shape(), options.batch, halo(Feed::Input)));
+        let input = self.ledger.tensor(
+            "input",
+            View::packed(graph.input_shape(), options.batch, halo(Feed::Input)),
+        );
         self.before.push(input.buffer);
         for layer in 0..count {
             self.plan_parameters(layer);
@@ -124,7 +153,11 @@ impl<'a> Lowering<'a> {
         let mut kept = Vec::with_capacity(count);
         for layer in 0..count {
             let node = &graph.nodes[layer];
-            let view = View::packed(graph.output_shape(layer), options.batch, halo(Feed::Node(layer)));
+            let view = View::packed(
+                graph.output_shape(layer),
+                options.batch,
+                halo(Feed::Node(layer)),
+            );
             let destination = self.ledger.tensor(format!("{}.dst", node.name), view);
             zero_halo(&node.name, Some(layer), destination, &mut self.ledger);
             let sources = node.feeds.iter().map(|feed| match feed {
@@ -148,7 +181,10 @@ impl<'a> Lowering<'a> {
         // The head, and the gradient that the way back starts from.
         let d_logits = self.training().then(|| {
             let halo = wishes.last().map_or(0, |w| w.d_dst_halo);
-            self.ledger.tensor("d_output", View::packed(logits.view.shape, options.batch, halo))
+            self.ledger.tensor(
+                "d_output",
+                View::packed(logits.view.shape, options.batch, halo),
+            )
         });
         let mut output = logits;
         let (mut labels, mut losses, mut output_gradient) = (None, None, None);
@@ -160,7 +196,10 @@ impl<'a> Lowering<'a> {
                 }
             }
             Head::Softmax => {
-                output = self.ledger.tensor("probabilities", View::packed(logits.view.shape, options.batch, 0));
+                output = self.ledger.tensor(
+                    "probabilities",
+                    View::packed(logits.view.shape, options.batch, 0),
+                );
                 loss::softmax(logits, output, &mut self.ledger);
             }
             Head::CrossEntropy => {
@@ -169,7 +208,12 @@ impl<'a> Lowering<'a> {
                 let correct = self.ledger.buffer("correct", Element::Int, options.batch);
                 self.before.push(given);
                 self.after.extend([loss, correct]);
-                let d_logits = d_logits.unwrap_or_else(|| self.ledger.tensor("d_output", View::packed(logits.view.shape, options.batch, 0)));
+                let d_logits = d_logits.unwrap_or_else(|| {
+                    self.ledger.tensor(
+                        "d_output",
+                        View::packed(logits.view.shape, options.batch, 0),
+                    )
+                });
                 zero_halo("d_output", None, d_logits, &mut self.ledger);
                 loss::cross_entropy(logits, given, loss, correct, d_logits, &mut self.ledger);
                 labels = Some(given);
@@ -223,7 +267,9 @@ impl<'a> Lowering<'a> {
     /// Asks for the buffers of a layer's parameters.
     fn plan_parameters(&mut self, layer: usize) {
         let node = &self.graph.nodes[layer];
-        let Some(&input) = self.graph.input_shapes(layer).first() else { return };
+        let Some(&input) = self.graph.input_shapes(layer).first() else {
+            return;
+        };
         for mut parameter in node.op.parameters(input, self.machine) {
             parameter.name = format!("{}.{}", node.name, parameter.name);
             let count = parameter.layout.elements();
@@ -231,24 +277,52 @@ impl<'a> Lowering<'a> {
             self.persistent.insert(value);
             let (mut gradient, mut velocity) = (None, None);
             if self.training() {
-                gradient = Some(self.ledger.buffer(format!("{}.gradient", parameter.name), Element::Real, count));
+                gradient = Some(self.ledger.buffer(
+                    format!("{}.gradient", parameter.name),
+                    Element::Real,
+                    count,
+                ));
             }
             if self.options.optimizer.is_some() {
-                let buffer = self.ledger.buffer(format!("{}.velocity", parameter.name), Element::Real, count);
+                let buffer = self.ledger.buffer(
+                    format!("{}.velocity", parameter.name),
+                    Element::Real,
+                    count,
+                );
                 self.persistent.insert(buffer);
                 velocity = Some(buffer);
             }
-            self.parameters.push(Planned { layer, buffers: ParameterBuffers { parameter, value, gradient, velocity } });
+            self.parameters.push(Planned {
+                layer,
+                buffers: ParameterBuffers {
+                    parameter,
+                    value,
+                    gradient,
+                    velocity,
+                },
+            });
         }
     }
 
     fn slots(&self, layer: usize) -> Vec<Slot> {
         let of = self.parameters.iter().filter(|p| p.layer == layer);
-        of.map(|p| Slot { value: p.buffers.value, layout: p.buffers.parameter.layout, gradient: p.buffers.gradient }).collect()
+        of.map(|p| Slot {
+            value: p.buffers.value,
+            layout: p.buffers.parameter.layout,
+            gradient: p.buffers.gradient,
+        })
+        .collect()
     }
 
     /// Asks for the way back; returns the input's gradient where it is wanted.
-    fn backward(&mut self, sites: &[Site], kept: Vec<Vec<BufferId>>, wishes: &[Wishes], input: Tensor, d_logits: Tensor) -> Option<(BufferId, View)> {
+    fn backward(
+        &mut self,
+        sites: &[Site],
+        kept: Vec<Vec<BufferId>>,
+        wishes: &[Wishes],
+        input: Tensor,
+        d_logits: Tensor,
+    ) -> Option<(BufferId, View)> {
         let graph = self.graph;
         let mut gradients: Vec<Option<Tensor>> = vec![None; sites.len()];
         if let Some(last) = gradients.last_mut() {
@@ -265,21 +339,30 @@ impl<'a> Lowering<'a> {
         }
         let mut input_gradient = None;
         for ((layer, site), kept) in sites.iter().enumerate().zip(kept).rev() {
-            let Some(d_dst) = gradients[layer].filter(|_| wanted[layer]) else { continue };
+            let Some(d_dst) = gradients[layer].filter(|_| wanted[layer]) else {
+                continue;
+            };
             let mut d_src = Vec::new();
             // Gradients that this layer writes without gaps though the one before wants a halo: copied afterwards.
             let mut copies = Vec::new();
             for (feed, source) in graph.nodes[layer].feeds.iter().zip(&site.sources) {
                 d_src.push(match feed {
                     Feed::Input if self.options.input_gradient => {
-                        let tensor = self.ledger.tensor("d_input", View::packed(input.view.shape, self.options.batch, 0));
+                        let tensor = self.ledger.tensor(
+                            "d_input",
+                            View::packed(input.view.shape, self.options.batch, 0),
+                        );
                         self.after.push(tensor.buffer);
                         input_gradient = Some((tensor.buffer, tensor.view));
                         Some(tensor)
                     }
                     Feed::Node(i) if wanted[*i] => {
                         let name = &graph.nodes[*i].name;
-                        let view = View::packed(source.view.shape, self.options.batch, wishes[*i].d_dst_halo);
+                        let view = View::packed(
+                            source.view.shape,
+                            self.options.batch,
+                            wishes[*i].d_dst_halo,
+                        );
                         let tensor = self.ledger.tensor(format!("{name}.d_dst"), view);
                         zero_halo(&format!("{name}.d_dst"), Some(*i), tensor, &mut self.ledger);
                         gradients[*i] = Some(tensor);
@@ -295,12 +378,25 @@ impl<'a> Lowering<'a> {
                     _ => None,
                 });
             }
-            graph.nodes[layer].op.backward(site, &Back { d_dst, d_src, kept }, self.machine, &mut self.ledger);
+            graph.nodes[layer].op.backward(
+                site,
+                &Back { d_dst, d_src, kept },
+                self.machine,
+                &mut self.ledger,
+            );
             for (i, dense, tensor) in copies {
-                copy(&format!("{}.d_dst", graph.nodes[i].name), Some(i), dense, tensor, &mut self.ledger);
+                copy(
+                    &format!("{}.d_dst", graph.nodes[i].name),
+                    Some(i),
+                    dense,
+                    tensor,
+                    &mut self.ledger,
+                );
             }
             if !self.options.keep_gradients {
-                let own: Vec<usize> = (0..self.parameters.len()).filter(|&at| self.parameters[at].layer == layer).collect();
+                let own: Vec<usize> = (0..self.parameters.len())
+                    .filter(|&at| self.parameters[at].layer == layer)
+                    .collect();
                 own.into_iter().for_each(|at| self.update(at));
             }
         }
@@ -310,10 +406,20 @@ impl<'a> Lowering<'a> {
     /// Asks for one parameter's update, where there is an optimizer.
     fn update(&mut self, at: usize) {
         let Planned { layer, buffers } = &self.parameters[at];
-        let (Some(optimizer), Some(gradient), Some(velocity)) = (&self.options.optimizer, buffers.gradient, buffers.velocity) else { return };
+        let (Some(optimizer), Some(gradient), Some(velocity)) =
+            (&self.options.optimizer, buffers.gradient, buffers.velocity)
+        else {
+            return;
+        };
         let parameter = &buffers.parameter;
         let decays = parameter.role == Role::Weight || optimizer.decay_biases;
-        let target = Target { value: buffers.value, velocity, gradient, count: parameter.layout.elements(), decays };
+        let target = Target {
+            value: buffers.value,
+            velocity,
+            gradient,
+            count: parameter.layout.elements(),
+            decays,
+        };
         optimizer.update(&parameter.name, Some(*layer), &target, &mut self.ledger);
     }
 }

@@ -43,7 +43,7 @@ pub enum Placement {
 /// One buffer of a plan.
 #[derive(Clone, Debug)]
 pub struct Buffer {
-    /// `c1.dst`, `c1.weight`, `c1.d_weight`, `input`, `labels`.
+    /// `c1.dst`, `c1.weight`, `c1.weight.gradient`, `input`, `labels`.
     pub name: String,
     /// What an element is.
     pub element: Element,
@@ -61,7 +61,7 @@ pub struct Buffer {
 /// One step of a plan.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// `c1.forward`, `c1.backward.weight`, `c1.update.weight`.
+    /// `c1.forward`, `c1.backward.weight`, `c1.weight.update`.
     pub name: String,
     /// The layer's index in the graph; `None` for steps of no layer (the loss).
     pub layer: Option<usize>,
@@ -131,7 +131,11 @@ impl Plan {
 
     /// Bytes of all persistent buffers: parameters and optimizer state.
     pub fn persistent_bytes(&self) -> u64 {
-        self.buffers.iter().filter(|b| b.placement == Placement::Persistent).map(|b| b.bytes).sum()
+        self.buffers
+            .iter()
+            .filter(|b| b.placement == Placement::Persistent)
+            .map(|b| b.bytes)
+            .sum()
     }
 
     /// All bytes that the plan takes on a device.
@@ -188,8 +192,16 @@ pub fn assemble(mut plan: Plan, parts: Parts, limits: &Limits) -> Plan {
         let elements = request.elements as u64 * request.element.bytes(plan.precision);
         (elements + SLACK_BYTES).next_multiple_of(limits.alignment_bytes)
     };
-    let in_arena: Vec<usize> = (0..lifetimes.len()).filter(|i| !parts.persistent.contains(&BufferId(*i)) && !lifetimes[*i].is_empty()).collect();
-    let items: Vec<arena::Item> = in_arena.iter().map(|&i| arena::Item { bytes: bytes(&parts.ledger.buffers[i]), lifetime: lifetimes[i].clone() }).collect();
+    let in_arena: Vec<usize> = (0..lifetimes.len())
+        .filter(|i| !parts.persistent.contains(&BufferId(*i)) && !lifetimes[*i].is_empty())
+        .collect();
+    let items: Vec<arena::Item> = in_arena
+        .iter()
+        .map(|&i| arena::Item {
+            bytes: bytes(&parts.ledger.buffers[i]),
+            lifetime: lifetimes[i].clone(),
+        })
+        .collect();
     let (offsets, size) = arena::place(&items);
     plan.arena_bytes = size;
     plan.lower_bound_bytes = arena::lower_bound(&items);
@@ -212,6 +224,15 @@ pub fn assemble(mut plan: Plan, parts: Parts, limits: &Limits) -> Plan {
             lifetime,
         })
         .collect();
-    plan.steps = parts.ledger.steps.into_iter().map(|e| Step { name: e.name, layer: e.layer, call: e.call }).collect();
+    plan.steps = parts
+        .ledger
+        .steps
+        .into_iter()
+        .map(|e| Step {
+            name: e.name,
+            layer: e.layer,
+            call: e.call,
+        })
+        .collect();
     plan
 }

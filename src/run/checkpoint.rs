@@ -30,14 +30,29 @@ pub struct Checkpoint {
 /// # Errors
 /// E0901 the file cannot be written; what was there before is still there.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
-    let fault = |error: &std::io::Error| Diagnostic::error(Code::E0901, format!("`{}` cannot be written: {error}", path.display()));
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".netc-").tempfile_in(folder).map_err(|e| fault(&e))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|e| fault(&e))?;
+    let fault = |error: &std::io::Error| {
+        Diagnostic::error(
+            Code::E0901,
+            format!("`{}` cannot be written: {error}", path.display()),
+        )
+    };
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".netc-")
+        .tempfile_in(folder)
+        .map_err(|e| fault(&e))?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(|e| fault(&e))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(|e| fault(&e))?;
+        file.as_file()
+            .set_permissions(std::fs::Permissions::from_mode(0o644))
+            .map_err(|e| fault(&e))?;
     }
     file.persist(path).map_err(|e| fault(&e.error))?;
     Ok(())
@@ -45,16 +60,30 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
 
 /// The checkpoint as a file's bytes.
 pub fn to_bytes(checkpoint: &Checkpoint, precision: Precision) -> Vec<u8> {
-    let data: Vec<Vec<u8>> = checkpoint.tensors.iter().map(|tensor| narrow(&tensor.values, precision)).collect();
+    let data: Vec<Vec<u8>> = checkpoint
+        .tensors
+        .iter()
+        .map(|tensor| narrow(&tensor.values, precision))
+        .collect();
     let dtype = match precision {
         Precision::F32 => Dtype::F32,
         Precision::F64 => Dtype::F64,
     };
     let mut facts = checkpoint.facts.clone();
-    facts.insert("checksum".into(), checksum(checkpoint.tensors.iter().map(|t| t.name.as_str()).zip(data.iter().map(Vec::as_slice))));
+    facts.insert(
+        "checksum".into(),
+        checksum(
+            checkpoint
+                .tensors
+                .iter()
+                .map(|t| t.name.as_str())
+                .zip(data.iter().map(Vec::as_slice)),
+        ),
+    );
     facts.insert("version".into(), "1".into());
     let views = checkpoint.tensors.iter().zip(&data).map(|(tensor, data)| {
-        let view = TensorView::new(dtype, tensor.shape.clone(), data).expect("internal error: a tensor's shape and data disagree");
+        let view = TensorView::new(dtype, tensor.shape.clone(), data)
+            .expect("internal error: a tensor's shape and data disagree");
         (tensor.name.clone(), view)
     });
     let text = serde_json::to_string(&facts).expect("internal error: facts are text");
@@ -64,7 +93,10 @@ pub fn to_bytes(checkpoint: &Checkpoint, precision: Precision) -> Vec<u8> {
 
 fn narrow(values: &[f64], precision: Precision) -> Vec<u8> {
     match precision {
-        Precision::F32 => values.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect(),
+        Precision::F32 => values
+            .iter()
+            .flat_map(|&v| (v as f32).to_le_bytes())
+            .collect(),
         Precision::F64 => values.iter().flat_map(|&v| v.to_le_bytes()).collect(),
     }
 }
@@ -79,7 +111,10 @@ fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
         hash.update((data.len() as u64).to_le_bytes());
         hash.update(data);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Reads a checkpoint.
@@ -88,16 +123,40 @@ fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
 /// E0501 there is none; E0601 it is none, or damaged; E0901 it cannot be read.
 pub fn read(path: &Path) -> Result<Checkpoint, Diagnostic> {
     let bytes = std::fs::read(path).map_err(|error| {
-        let code = if error.kind() == std::io::ErrorKind::NotFound { Code::E0501 } else { Code::E0901 };
-        Diagnostic::error(code, format!("`{}` cannot be read: {error}", path.display()))
+        let code = if error.kind() == std::io::ErrorKind::NotFound {
+            Code::E0501
+        } else {
+            Code::E0901
+        };
+        Diagnostic::error(
+            code,
+            format!("`{}` cannot be read: {error}", path.display()),
+        )
     })?;
-    let damaged = |what: String| Diagnostic::error(Code::E0601, format!("`{}` is not a checkpoint, or a damaged one: {what}", path.display()));
+    let damaged = |what: String| {
+        Diagnostic::error(
+            Code::E0601,
+            format!(
+                "`{}` is not a checkpoint, or a damaged one: {what}",
+                path.display()
+            ),
+        )
+    };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
-    let text = header.metadata().as_ref().and_then(|metadata| metadata.get("netc")).ok_or_else(|| damaged("netc did not write it".into()))?;
-    let mut facts: BTreeMap<String, String> = serde_json::from_str(text).map_err(|e| damaged(e.to_string()))?;
+    let text = header
+        .metadata()
+        .as_ref()
+        .and_then(|metadata| metadata.get("netc"))
+        .ok_or_else(|| damaged("netc did not write it".into()))?;
+    let mut facts: BTreeMap<String, String> =
+        serde_json::from_str(text).map_err(|e| damaged(e.to_string()))?;
     let found = file.tensors();
-    let sum = checksum(found.iter().map(|(name, view)| (name.as_str(), view.data())));
+    let sum = checksum(
+        found
+            .iter()
+            .map(|(name, view)| (name.as_str(), view.data())),
+    );
     if facts.remove("checksum").as_deref() != Some(&sum) {
         return Err(damaged("the checksum of its tensors is another".into()));
     }
@@ -105,11 +164,23 @@ pub fn read(path: &Path) -> Result<Checkpoint, Diagnostic> {
     let mut tensors = Vec::new();
     for (name, view) in &found {
         let values = match view.dtype() {
-            Dtype::F32 => view.data().chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap_or_default()))).collect(),
-            Dtype::F64 => view.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default())).collect(),
+            Dtype::F32 => view
+                .data()
+                .chunks_exact(4)
+                .map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap_or_default())))
+                .collect(),
+            Dtype::F64 => view
+                .data()
+                .chunks_exact(8)
+                .map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()))
+                .collect(),
             other => return Err(damaged(format!("`{name}` is of type {other:?}"))),
         };
-        tensors.push(Tensor { name: name.clone(), shape: view.shape().to_vec(), values });
+        tensors.push(Tensor {
+            name: name.clone(),
+            shape: view.shape().to_vec(),
+            values,
+        });
     }
     Ok(Checkpoint { tensors, facts })
 }
@@ -120,10 +191,21 @@ mod tests {
 
     fn sample() -> Checkpoint {
         let tensors = vec![
-            Tensor { name: "f1.weight".into(), shape: vec![2, 2], values: vec![1.0, -2.5, 0.1, 1e-30] },
-            Tensor { name: "f1.bias".into(), shape: vec![2], values: vec![0.0, 3.0] },
+            Tensor {
+                name: "f1.weight".into(),
+                shape: vec![2, 2],
+                values: vec![1.0, -2.5, 0.1, 1e-30],
+            },
+            Tensor {
+                name: "f1.bias".into(),
+                shape: vec![2],
+                values: vec![0.0, 3.0],
+            },
         ];
-        Checkpoint { tensors, facts: BTreeMap::from([("step".into(), "7".into()), ("epoch".into(), "1".into())]) }
+        Checkpoint {
+            tensors,
+            facts: BTreeMap::from([("step".into(), "7".into()), ("epoch".into(), "1".into())]),
+        }
     }
 
     #[test]
@@ -131,7 +213,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("last.safetensors");
         let bytes = to_bytes(&sample(), Precision::F64);
-        assert_eq!(bytes, to_bytes(&sample(), Precision::F64), "the same bytes for the same numbers");
+        assert_eq!(
+            bytes,
+            to_bytes(&sample(), Precision::F64),
+            "the same bytes for the same numbers"
+        );
         write_file(&path, &bytes).unwrap();
         let mut back = read(&path).unwrap();
         back.tensors.sort_by(|a, b| b.name.cmp(&a.name));
@@ -142,6 +228,9 @@ mod tests {
             std::fs::write(&path, broken).unwrap();
             assert_eq!(read(&path).unwrap_err().code, Code::E0601, "byte {at}");
         }
-        assert_eq!(read(&folder.path().join("no")).unwrap_err().code, Code::E0501);
+        assert_eq!(
+            read(&folder.path().join("no")).unwrap_err().code,
+            Code::E0501
+        );
     }
 }

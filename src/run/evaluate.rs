@@ -26,14 +26,24 @@ pub struct Evaluation {
 ///
 /// # Errors
 /// Those of reading images, and E0704.
-pub fn evaluate(session: &mut Session, set: &Dataset, mean: &Mean, scale: Scale) -> Result<Evaluation, Diagnostic> {
+pub fn evaluate(
+    session: &mut Session,
+    set: &Dataset,
+    mean: &Mean,
+    scale: Scale,
+) -> Result<Evaluation, Diagnostic> {
     match session.precision {
         Precision::F32 => evaluate_real::<f32>(session, set, mean, scale),
         Precision::F64 => evaluate_real::<f64>(session, set, mean, scale),
     }
 }
 
-fn evaluate_real<T: Real>(session: &mut Session, set: &Dataset, mean: &Mean, scale: Scale) -> Result<Evaluation, Diagnostic> {
+fn evaluate_real<T: Real>(
+    session: &mut Session,
+    set: &Dataset,
+    mean: &Mean,
+    scale: Scale,
+) -> Result<Evaluation, Diagnostic> {
     let units = session.graph.classes().unwrap_or(0);
     let (mut right, mut near, mut loss) = (0u64, 0u64, 0.0);
     let mut confusion = vec![vec![0; units]; units];
@@ -52,7 +62,13 @@ fn evaluate_real<T: Real>(session: &mut Session, set: &Dataset, mean: &Mean, sca
         }
     }
     let images = set.len() as f64;
-    Ok(Evaluation { images: set.len(), accuracy: right as f64 / images, top5: near as f64 / images, loss: loss / images, confusion })
+    Ok(Evaluation {
+        images: set.len(),
+        accuracy: right as f64 / images,
+        top5: near as f64 / images,
+        loss: loss / images,
+        confusion,
+    })
 }
 
 /// How many logits beat the label's (of equal ones the first counts), and the largest one's class.
@@ -64,7 +80,12 @@ fn rank(logits: &[f64], label: usize) -> (usize, usize) {
             answer = c;
         }
     }
-    ((0..logits.len()).filter(|&c| c != label && beats(c)).count(), answer)
+    (
+        (0..logits.len())
+            .filter(|&c| c != label && beats(c))
+            .count(),
+        answer,
+    )
 }
 
 #[cfg(test)]

@@ -36,7 +36,10 @@ pub struct Contents<'a> {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::error(Code::E0901, format!("`{}` cannot be written: {error}", path.display()))
+    Diagnostic::error(
+        Code::E0901,
+        format!("`{}` cannot be written: {error}", path.display()),
+    )
 }
 
 /// The folder of `output.dir`: `{net}` is the network's name, `{n}` the first number that is free.
@@ -45,7 +48,9 @@ pub fn choose(pattern: &str, network: &str) -> PathBuf {
     if !named.contains("{n}") {
         return PathBuf::from(named);
     }
-    let free = (1..).map(|n: u64| PathBuf::from(named.replace("{n}", &n.to_string()))).find(|path| !path.exists());
+    let free = (1..)
+        .map(|n: u64| PathBuf::from(named.replace("{n}", &n.to_string())))
+        .find(|path| !path.exists());
     free.expect("internal error: numbers do not end")
 }
 
@@ -57,12 +62,29 @@ impl RunFolder {
     /// E0603 a run is already there; E0901 the folder cannot be written.
     pub fn create(path: &Path, force: bool, contents: &Contents<'_>) -> Result<Self, Diagnostic> {
         let existed = path.exists();
-        let outermost = path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists()).last().map(Path::to_path_buf);
+        let outermost = path
+            .ancestors()
+            .take_while(|p| !p.as_os_str().is_empty() && !p.exists())
+            .last()
+            .map(Path::to_path_buf);
         fs::create_dir_all(path).map_err(|e| unwritable(path, &e))?;
+        let held = path.join("config.toml").exists() || path.join("network.net").exists();
         let made = Self::fill(path, force, contents);
+        // Best effort: the first error is the one to tell.
         if made.is_err() && !existed {
-            // Best effort: the first error is the one to tell.
             let _ = fs::remove_dir_all(outermost.as_deref().unwrap_or(path));
+        } else if made.is_err() && !held {
+            for own in [
+                "network.net",
+                "config.toml",
+                "classes.txt",
+                "mean.safetensors",
+                "metrics.jsonl",
+                ".lock",
+            ] {
+                let _ = fs::remove_file(path.join(own));
+            }
+            let _ = fs::remove_dir(path.join("checkpoints"));
         }
         made
     }
@@ -70,10 +92,16 @@ impl RunFolder {
     fn fill(path: &Path, force: bool, contents: &Contents<'_>) -> Result<Self, Diagnostic> {
         let there = path.join("config.toml").exists() || path.join("network.net").exists();
         let taken = |what: &str| {
-            Diagnostic::error(Code::E0603, format!("`{}` {what}", path.display())).help("`--force` replaces it; or choose another `output.dir`")
+            Diagnostic::error(Code::E0603, format!("`{}` {what}", path.display()))
+                .help("`--force` replaces it; or choose another `output.dir`")
         };
         let name = path.join(".lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&name).map_err(|e| unwritable(&name, &e))?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&name)
+            .map_err(|e| unwritable(&name, &e))?;
         if FileExt::try_lock(&lock).is_err() {
             return Err(taken("is in use by another training"));
         }
@@ -83,7 +111,11 @@ impl RunFolder {
         if there {
             for old in ["checkpoints", "metrics.jsonl", "final.safetensors"] {
                 let old = path.join(old);
-                let gone = if old.is_dir() { fs::remove_dir_all(&old) } else { fs::remove_file(&old) };
+                let gone = if old.is_dir() {
+                    fs::remove_dir_all(&old)
+                } else {
+                    fs::remove_file(&old)
+                };
                 match gone {
                     Err(e) if e.kind() != ErrorKind::NotFound => return Err(unwritable(&old, &e)),
                     _ => {}
@@ -91,14 +123,27 @@ impl RunFolder {
             }
         }
         write_file(&path.join("network.net"), contents.network.as_bytes())?;
-        write_file(&path.join("config.toml"), contents.config.to_toml().as_bytes())?;
-        write_file(&path.join("classes.txt"), (contents.classes.join("\n") + "\n").as_bytes())?;
-        write_file(&path.join("mean.safetensors"), &contents.mean.0.save(contents.mean.1))?;
+        write_file(
+            &path.join("config.toml"),
+            contents.config.to_toml().as_bytes(),
+        )?;
+        write_file(
+            &path.join("classes.txt"),
+            (contents.classes.join("\n") + "\n").as_bytes(),
+        )?;
+        write_file(
+            &path.join("mean.safetensors"),
+            &contents.mean.0.save(contents.mean.1),
+        )?;
         let checkpoints = path.join("checkpoints");
         fs::create_dir_all(&checkpoints).map_err(|e| unwritable(&checkpoints, &e))?;
         let name = path.join("metrics.jsonl");
         let metrics = File::create(&name).map_err(|e| unwritable(&name, &e))?;
-        Ok(Self { path: path.to_path_buf(), metrics, _lock: lock })
+        Ok(Self {
+            path: path.to_path_buf(),
+            metrics,
+            _lock: lock,
+        })
     }
 
     /// Where it is.
@@ -112,7 +157,9 @@ impl RunFolder {
     /// E0901 it cannot be written.
     pub fn metrics(&mut self, line: &str) -> Result<(), Diagnostic> {
         let name = self.path.join("metrics.jsonl");
-        self.metrics.write_all(format!("{line}\n").as_bytes()).map_err(|e| unwritable(&name, &e))
+        self.metrics
+            .write_all(format!("{line}\n").as_bytes())
+            .map_err(|e| unwritable(&name, &e))
     }
 
     /// Writes `checkpoints/<name>.safetensors`, or `final.safetensors`.
@@ -120,7 +167,11 @@ impl RunFolder {
     /// # Errors
     /// E0901 it cannot be written; an older one is still there.
     pub fn checkpoint(&self, name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
-        let folder = if name == "final" { self.path.clone() } else { self.path.join("checkpoints") };
+        let folder = if name == "final" {
+            self.path.clone()
+        } else {
+            self.path.join("checkpoints")
+        };
         write_file(&folder.join(format!("{name}.safetensors")), bytes)
     }
 }
@@ -140,12 +191,20 @@ pub struct OpenedRun {
     pub checkpoint: Checkpoint,
 }
 
-/// Opens a run: its network, configuration, classes and newest parameters.
+/// Opens a run: its network, configuration (changed by `--set` assignments), classes and newest parameters.
 ///
 /// # Errors
 /// E0501 there is no run; E0601 its checkpoint is damaged; E0901 a file cannot be read; those of its configuration.
-pub fn open(path: &Path) -> Result<OpenedRun, Diagnostics> {
-    let none = |what: &str| Diagnostics::from(Diagnostic::error(Code::E0501, format!("`{}` is no run: {what}", path.display())).help("name the folder that `netc train` printed"));
+pub fn open(path: &Path, sets: &[String]) -> Result<OpenedRun, Diagnostics> {
+    let none = |what: &str| {
+        Diagnostics::from(
+            Diagnostic::error(
+                Code::E0501,
+                format!("`{}` is no run: {what}", path.display()),
+            )
+            .help("name the folder that `netc train` printed"),
+        )
+    };
     if !path.is_dir() {
         return Err(none("there is no such folder"));
     }
@@ -153,21 +212,45 @@ pub fn open(path: &Path) -> Result<OpenedRun, Diagnostics> {
         let file = path.join(name);
         let bytes = fs::read(&file).map_err(|error| match error.kind() {
             ErrorKind::NotFound => none(&format!("`{name}` is missing")),
-            _ => Diagnostic::error(Code::E0901, format!("`{}` cannot be read: {error}", file.display())).into(),
+            _ => Diagnostic::error(
+                Code::E0901,
+                format!("`{}` cannot be read: {error}", file.display()),
+            )
+            .into(),
         })?;
-        let text = String::from_utf8(bytes).map_err(|_| Diagnostics::from(Diagnostic::error(Code::E0106, format!("`{}` is not UTF-8 text", file.display()))))?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Diagnostics::from(Diagnostic::error(
+                Code::E0106,
+                format!("`{}` is not UTF-8 text", file.display()),
+            ))
+        })?;
         Ok(Source::new(file.display().to_string(), text))
     };
     let network = text("network.net")?;
-    let (config, diagnostics) = Config::load(Some(&text("config.toml")?), path, &[]);
+    let (config, diagnostics) = Config::load(Some(&text("config.toml")?), path, sets);
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
-    let classes = text("classes.txt")?.text().lines().map(str::to_owned).collect();
-    let candidates = [path.join("final.safetensors"), path.join("checkpoints/last.safetensors")];
-    let Some(file) = candidates.iter().find(|file| file.exists()) else { return Err(none("it has no checkpoint yet")) };
+    let classes = text("classes.txt")?
+        .text()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let candidates = [
+        path.join("final.safetensors"),
+        path.join("checkpoints/last.safetensors"),
+    ];
+    let Some(file) = candidates.iter().find(|file| file.exists()) else {
+        return Err(none("it has no checkpoint yet"));
+    };
     let checkpoint = checkpoint::read(file)?;
-    Ok(OpenedRun { path: path.to_path_buf(), network, config, classes, checkpoint })
+    Ok(OpenedRun {
+        path: path.to_path_buf(),
+        network,
+        config,
+        classes,
+        checkpoint,
+    })
 }
 
 impl OpenedRun {
@@ -177,7 +260,12 @@ impl OpenedRun {
     /// E0601 it is damaged or of another shape; E0901 it cannot be read.
     pub fn mean(&self, image: Shape) -> Result<Mean, Diagnostic> {
         let file = self.path.join("mean.safetensors");
-        let bytes = fs::read(&file).map_err(|e| Diagnostic::error(Code::E0901, format!("`{}` cannot be read: {e}", file.display())))?;
+        let bytes = fs::read(&file).map_err(|e| {
+            Diagnostic::error(
+                Code::E0901,
+                format!("`{}` cannot be read: {e}", file.display()),
+            )
+        })?;
         Mean::load(&bytes, image, &file.display().to_string())
     }
 }

@@ -36,7 +36,12 @@ impl Runner {
     ///
     /// # Errors
     /// E0704 the device failed.
-    pub fn write_tensor(&self, device: &mut dyn Device, at: (BufferId, View), logical: &[f64]) -> Result<(), Diagnostic> {
+    pub fn write_tensor(
+        &self,
+        device: &mut dyn Device,
+        at: (BufferId, View),
+        logical: &[f64],
+    ) -> Result<(), Diagnostic> {
         fn physical<T: Real>(view: &View, logical: &[f64]) -> Vec<u8> {
             let mut physical = vec![T::zero(); view.elements()];
             let logical: Vec<T> = logical.iter().map(|&value| T::of(value)).collect();
@@ -54,7 +59,11 @@ impl Runner {
     ///
     /// # Errors
     /// E0704 the device failed.
-    pub fn read_tensor(&self, device: &mut dyn Device, at: (BufferId, View)) -> Result<Vec<f64>, Diagnostic> {
+    pub fn read_tensor(
+        &self,
+        device: &mut dyn Device,
+        at: (BufferId, View),
+    ) -> Result<Vec<f64>, Diagnostic> {
         let physical = self.read_reals(device, at.0, at.1.elements())?;
         Ok(at.1.gather(&physical))
     }
@@ -63,13 +72,30 @@ impl Runner {
     ///
     /// # Errors
     /// E0704 the device failed.
-    pub fn read_reals(&self, device: &mut dyn Device, buffer: BufferId, count: usize) -> Result<Vec<f64>, Diagnostic> {
-        let mut bytes = vec![0u64; count.div_ceil(2).max(if self.plan.precision == Precision::F64 { count } else { 0 })];
+    pub fn read_reals(
+        &self,
+        device: &mut dyn Device,
+        buffer: BufferId,
+        count: usize,
+    ) -> Result<Vec<f64>, Diagnostic> {
+        let mut bytes = vec![
+            0u64;
+            count
+                .div_ceil(2)
+                .max(if self.plan.precision == Precision::F64 {
+                    count
+                } else {
+                    0
+                })
+        ];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut bytes);
         let bytes = &mut bytes[..count * self.plan.precision.bytes() as usize];
         device.read(self.loaded, buffer, bytes)?;
         Ok(match self.plan.precision {
-            Precision::F32 => bytemuck::cast_slice::<u8, f32>(bytes).iter().map(|&v| f64::from(v)).collect(),
+            Precision::F32 => bytemuck::cast_slice::<u8, f32>(bytes)
+                .iter()
+                .map(|&v| f64::from(v))
+                .collect(),
             Precision::F64 => bytemuck::cast_slice::<u8, f64>(bytes).to_vec(),
         })
     }
@@ -78,7 +104,12 @@ impl Runner {
     ///
     /// # Errors
     /// E0704 the device failed.
-    pub fn write_reals(&self, device: &mut dyn Device, buffer: BufferId, values: &[f64]) -> Result<(), Diagnostic> {
+    pub fn write_reals(
+        &self,
+        device: &mut dyn Device,
+        buffer: BufferId,
+        values: &[f64],
+    ) -> Result<(), Diagnostic> {
         match self.plan.precision {
             Precision::F32 => {
                 let narrow: Vec<f32> = values.iter().map(|&v| v as f32).collect();
@@ -92,7 +123,12 @@ impl Runner {
     ///
     /// # Errors
     /// E0704 the device failed.
-    pub fn write_ints(&self, device: &mut dyn Device, buffer: BufferId, values: &[i32]) -> Result<(), Diagnostic> {
+    pub fn write_ints(
+        &self,
+        device: &mut dyn Device,
+        buffer: BufferId,
+        values: &[i32],
+    ) -> Result<(), Diagnostic> {
         device.write(self.loaded, buffer, bytemuck::cast_slice(values))
     }
 
@@ -100,9 +136,17 @@ impl Runner {
     ///
     /// # Errors
     /// E0704 the device failed.
-    pub fn read_ints(&self, device: &mut dyn Device, buffer: BufferId) -> Result<Vec<i32>, Diagnostic> {
+    pub fn read_ints(
+        &self,
+        device: &mut dyn Device,
+        buffer: BufferId,
+    ) -> Result<Vec<i32>, Diagnostic> {
         let facts = self.plan.buffer(buffer);
-        debug_assert!(facts.element == Element::Int, "internal error: `{}` holds no integers", facts.name);
+        debug_assert!(
+            facts.element == Element::Int,
+            "internal error: `{}` holds no integers",
+            facts.name
+        );
         let mut values = vec![0i32; facts.elements];
         device.read(self.loaded, buffer, bytemuck::cast_slice_mut(&mut values))?;
         Ok(values)
@@ -112,7 +156,13 @@ impl Runner {
     ///
     /// # Errors
     /// E0704 the device failed.
-    pub fn write_parameter(&self, device: &mut dyn Device, parameter: &Parameter, buffer: BufferId, logical: &[f64]) -> Result<(), Diagnostic> {
+    pub fn write_parameter(
+        &self,
+        device: &mut dyn Device,
+        parameter: &Parameter,
+        buffer: BufferId,
+        logical: &[f64],
+    ) -> Result<(), Diagnostic> {
         self.write_reals(device, buffer, &parameter.layout.pack(logical))
     }
 
@@ -120,7 +170,12 @@ impl Runner {
     ///
     /// # Errors
     /// E0704 the device failed.
-    pub fn read_parameter(&self, device: &mut dyn Device, parameter: &Parameter, buffer: BufferId) -> Result<Vec<f64>, Diagnostic> {
+    pub fn read_parameter(
+        &self,
+        device: &mut dyn Device,
+        parameter: &Parameter,
+        buffer: BufferId,
+    ) -> Result<Vec<f64>, Diagnostic> {
         let packed = self.read_reals(device, buffer, parameter.layout.elements())?;
         Ok(parameter.layout.unpack(&packed, parameter.count()))
     }
@@ -129,7 +184,12 @@ impl Runner {
     ///
     /// # Errors
     /// E0704 the device failed.
-    pub fn run(&self, device: &mut dyn Device, steps: Range<usize>, scalars: &Scalars) -> Result<(), Diagnostic> {
+    pub fn run(
+        &self,
+        device: &mut dyn Device,
+        steps: Range<usize>,
+        scalars: &Scalars,
+    ) -> Result<(), Diagnostic> {
         device.run(self.loaded, steps, scalars)
     }
 

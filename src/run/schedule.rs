@@ -6,7 +6,12 @@ use crate::config::{Optimizer, ScheduleKind};
 pub fn learning_rate(optimizer: &Optimizer, epoch: u64) -> f64 {
     let schedule = &optimizer.schedule;
     match schedule.kind {
-        ScheduleKind::Step => optimizer.learning_rate * schedule.factor.powi(i32::try_from(epoch / schedule.every.max(1)).unwrap_or(i32::MAX)),
+        ScheduleKind::Step => {
+            optimizer.learning_rate
+                * schedule
+                    .factor
+                    .powi(i32::try_from(epoch / schedule.every.max(1)).unwrap_or(i32::MAX))
+        }
         // The others are refused before a training starts (`Config::unsupported`).
         _ => optimizer.learning_rate,
     }
@@ -24,7 +29,9 @@ mod tests {
         optimizer.schedule.kind = ScheduleKind::Step;
         optimizer.schedule.every = 2;
         optimizer.schedule.factor = 0.5;
-        let rates: Vec<f64> = (0..5).map(|epoch| learning_rate(&optimizer, epoch)).collect();
+        let rates: Vec<f64> = (0..5)
+            .map(|epoch| learning_rate(&optimizer, epoch))
+            .collect();
         assert_eq!(rates, [0.5, 0.5, 0.25, 0.25, 0.125]);
     }
 }

@@ -22,35 +22,90 @@ use super::session::initial_values;
 
 /// The networks: name, batch, text. Sizes are odd, so that every tile has an edge; together they reach every kernel.
 const NETWORKS: &[(&str, usize, &str)] = &[
-    ("chain", 5, "input 1x13x11 C20->P->N->C37->P(kernel=3,stride=2)->N->F33(dropout=0.5)->F7"),
-    ("strides", 3, "input 3x23x19 C13(kernel=5x3,stride=2x3,pad=2x1,act=tanh)->C9(kernel=3,stride=2,act=sigmoid)->F5"),
-    ("groups", 2, "input 6x9x10 C12(groups=3,act=leaky)->C8(groups=2,kernel=1,pad=0,act=none)->A(tanh)->F3"),
-    ("wide", 4, "input 2x17x30 C50(kernel=1x5,pad=0x2)->C3(kernel=7,pad=3,bias=none,dropout=0.25)->F130->F11"),
-    ("averages", 3, "input 4x11x12 C16->P(avg,kernel=3,stride=2,pad=1,ceil)->N(meanvar)->C5->P(avg,global)->F4"),
-    ("pools", 2, "input 3x12x13 C17->P(kernel=3x2,stride=2x1,pad=1x0)->P(ceil,kernel=4,stride=3)->P(global)->F6"),
-    ("norms", 3, "input 5x7x6 C11->N(size=3,alpha=0.5,beta=0.5,k=1)->A->C24(kernel=5,pad=4)->N(alpha=1)->P(kernel=11x3)->F2"),
+    (
+        "chain",
+        5,
+        "input 1x13x11 C20->P->N->C37->P(kernel=3,stride=2)->N->F33(dropout=0.5)->F7",
+    ),
+    (
+        "strides",
+        3,
+        "input 3x23x19 C13(kernel=5x3,stride=2x3,pad=2x1,act=tanh)->C9(kernel=3,stride=2,act=sigmoid)->F5",
+    ),
+    (
+        "groups",
+        2,
+        "input 6x9x10 C12(groups=3,act=leaky)->C8(groups=2,kernel=1,pad=0,act=none)->A(tanh)->F3",
+    ),
+    (
+        "wide",
+        4,
+        "input 2x17x30 C50(kernel=1x5,pad=0x2)->C3(kernel=7,pad=3,bias=none,dropout=0.25)->F130->F11",
+    ),
+    (
+        "averages",
+        3,
+        "input 4x11x12 C16->P(avg,kernel=3,stride=2,pad=1,ceil)->N(meanvar)->C5->P(avg,global)->F4",
+    ),
+    (
+        "pools",
+        2,
+        "input 3x12x13 C17->P(kernel=3x2,stride=2x1,pad=1x0)->P(ceil,kernel=4,stride=3)->P(global)->F6",
+    ),
+    (
+        "norms",
+        3,
+        "input 5x7x6 C11->N(size=3,alpha=0.5,beta=0.5,k=1)->A->C24(kernel=5,pad=4)->N(alpha=1)->P(kernel=11x3)->F2",
+    ),
     ("places", 2, "input 2x18x17 C5->P(global)->F3"),
-    ("large", 1, "input 3x41x37 C24(kernel=11,stride=4,pad=2)->C33(kernel=5)->F600->F19"),
+    (
+        "large",
+        1,
+        "input 3x41x37 C24(kernel=11,stride=4,pad=2)->C33(kernel=5)->F600->F19",
+    ),
 ];
 
 /// Runs all of them on a device; calls `each` with every step's outcome.
 ///
 /// # Errors
 /// E0702, E0703, E0704 of the device.
-pub fn run(device: &mut dyn Device, precision: Precision, mut each: impl FnMut(&Outcome)) -> Result<Vec<Outcome>, Diagnostic> {
+pub fn run(
+    device: &mut dyn Device,
+    precision: Precision,
+    mut each: impl FnMut(&Outcome),
+) -> Result<Vec<Outcome>, Diagnostic> {
     let mut outcomes = Vec::new();
     for (name, batch, text) in NETWORKS {
         let graph = graph(name, text)?;
-        let machine = Machine { limits: device.limits().clone(), precision };
-        let rule = Sgd { momentum: 0.9, weight_decay: 0.01, decay_biases: false };
-        let training = Options { input_gradient: true, keep_gradients: true, ..Options::training(*batch, rule) };
-        let softmax = Options { mode: Mode::Inference, head: Head::Softmax, ..Options::inference(*batch) };
+        let machine = Machine {
+            limits: device.limits().clone(),
+            precision,
+        };
+        let rule = Sgd {
+            momentum: 0.9,
+            weight_decay: 0.01,
+            decay_biases: false,
+        };
+        let training = Options {
+            input_gradient: true,
+            keep_gradients: true,
+            ..Options::training(*batch, rule)
+        };
+        let softmax = Options {
+            mode: Mode::Inference,
+            head: Head::Softmax,
+            ..Options::inference(*batch)
+        };
         for (mode, options) in [("training", training), ("inference", softmax)] {
             let plan = lower(&graph, &options, &machine);
             let compared = compare(device, plan)?;
             device.reset()?;
             for (step, comparisons) in compared {
-                let outcome = Outcome { name: format!("{name}.{mode}.{step}"), op: step, result: Ok(comparisons) };
+                let outcome = Outcome {
+                    name: format!("{name}.{mode}.{step}"),
+                    op: step,
+                    result: Ok(comparisons),
+                };
                 each(&outcome);
                 outcomes.push(outcome);
             }
@@ -61,13 +116,29 @@ pub fn run(device: &mut dyn Device, precision: Precision, mut each: impl FnMut(&
 
 fn graph(name: &str, text: &str) -> Result<Graph, Diagnostic> {
     let (tree, faults) = syntax::parse(&Source::new(name, text));
-    let (graph, more) = ir::build(&tree, &ir::Options { name: name.into(), ..ir::Options::default() });
+    let (graph, more) = ir::build(
+        &tree,
+        &ir::Options {
+            name: name.into(),
+            ..ir::Options::default()
+        },
+    );
     let fault = faults.into_vec().into_iter().chain(more.into_vec()).next();
-    graph.ok_or_else(|| fault.unwrap_or_else(|| Diagnostic::error(Code::E0705, format!("the self-test's network `{name}` is broken"))))
+    graph.ok_or_else(|| {
+        fault.unwrap_or_else(|| {
+            Diagnostic::error(
+                Code::E0705,
+                format!("the self-test's network `{name}` is broken"),
+            )
+        })
+    })
 }
 
 /// Runs a plan on both engines, step by step; what each step wrote, compared.
-fn compare(device: &mut dyn Device, plan: Plan) -> Result<Vec<(String, Vec<Comparison>)>, Diagnostic> {
+fn compare(
+    device: &mut dyn Device,
+    plan: Plan,
+) -> Result<Vec<(String, Vec<Comparison>)>, Diagnostic> {
     let mut host = Host::new();
     let ours = Runner::load(&mut host, plan.clone())?;
     let theirs = Runner::load(device, plan)?;
@@ -77,7 +148,12 @@ fn compare(device: &mut dyn Device, plan: Plan) -> Result<Vec<(String, Vec<Compa
     for (runner, device) in &mut pair {
         prepare(runner, *device)?;
     }
-    let scalars = Scalars { learning_rate: 0.05, step: 3, seed: 0x1234_5678_9abc, images: plan.batch as u32 };
+    let scalars = Scalars {
+        learning_rate: 0.05,
+        step: 3,
+        seed: 0x1234_5678_9abc,
+        images: plan.batch as u32,
+    };
     let mut results = Vec::new();
     for (at, step) in plan.steps.iter().enumerate() {
         for (runner, device) in &mut pair {
@@ -85,11 +161,16 @@ fn compare(device: &mut dyn Device, plan: Plan) -> Result<Vec<(String, Vec<Compa
         }
         let mut comparisons = Vec::new();
         for argument in &step.call.arguments {
-            let Argument::Buffer(id, Access::Write | Access::Update) = argument else { continue };
+            let Argument::Buffer(id, Access::Write | Access::Update) = argument else {
+                continue;
+            };
             let [expected, got] = [0, 1].map(|i| read(pair[i].0, &mut *pair[i].1, *id));
             comparisons.push(comparison(&plan, *id, &got?, &expected?));
         }
-        results.push((format!("{} {}", step.name, step.call.kernel.function), comparisons));
+        results.push((
+            format!("{} {}", step.name, step.call.kernel.function),
+            comparisons,
+        ));
     }
     Ok(results)
 }
@@ -99,7 +180,11 @@ fn prepare(runner: &Runner, device: &mut dyn Device) -> Result<(), Diagnostic> {
     let plan = &runner.plan;
     for (id, buffer) in plan.buffers.iter().enumerate() {
         if !buffer.lifetime.is_empty() {
-            device.write(runner.loaded, BufferId(id), &vec![0; buffer.elements * buffer.element.bytes(plan.precision) as usize])?;
+            device.write(
+                runner.loaded,
+                BufferId(id),
+                &vec![0; buffer.elements * buffer.element.bytes(plan.precision) as usize],
+            )?;
         }
     }
     for (index, buffers) in plan.parameters.iter().enumerate() {
@@ -110,10 +195,20 @@ fn prepare(runner: &Runner, device: &mut dyn Device) -> Result<(), Diagnostic> {
         runner.write_parameter(device, &buffers.parameter, buffers.value, &values)?;
     }
     let (buffer, view) = plan.input;
-    runner.write_tensor(device, (buffer, view), &uniform(view.batch * view.shape.elements(), 1))?;
+    runner.write_tensor(
+        device,
+        (buffer, view),
+        &uniform(view.batch * view.shape.elements(), 1),
+    )?;
     if let Some(labels) = plan.labels {
         let classes = plan.output.1.shape.elements() as i32;
-        runner.write_ints(device, labels, &(0..plan.batch as i32).map(|n| n % classes).collect::<Vec<_>>())?;
+        runner.write_ints(
+            device,
+            labels,
+            &(0..plan.batch as i32)
+                .map(|n| n % classes)
+                .collect::<Vec<_>>(),
+        )?;
     }
     Ok(())
 }
@@ -121,14 +216,20 @@ fn prepare(runner: &Runner, device: &mut dyn Device) -> Result<(), Diagnostic> {
 /// Numbers from -1 to 1 that all differ.
 fn uniform(count: usize, object: u32) -> Vec<f64> {
     let stream = Stream::new(7, Purpose::Init, 1000 + object, 1);
-    (0..count as u64).map(|i| f64::from(stream.word(i)) / f64::from(u32::MAX) * 2.0 - 1.0).collect()
+    (0..count as u64)
+        .map(|i| f64::from(stream.word(i)) / f64::from(u32::MAX) * 2.0 - 1.0)
+        .collect()
 }
 
 fn read(runner: &Runner, device: &mut dyn Device, id: BufferId) -> Result<Vec<f64>, Diagnostic> {
     let buffer = runner.plan.buffer(id);
     match buffer.element {
         Element::Real => runner.read_reals(device, id, buffer.elements),
-        Element::Int => Ok(runner.read_ints(device, id)?.into_iter().map(f64::from).collect()),
+        Element::Int => Ok(runner
+            .read_ints(device, id)?
+            .into_iter()
+            .map(f64::from)
+            .collect()),
         Element::Byte => {
             let mut bytes = vec![0; buffer.elements];
             device.read(runner.loaded, id, &mut bytes)?;
@@ -140,12 +241,26 @@ fn read(runner: &Runner, device: &mut dyn Device, id: BufferId) -> Result<Vec<f6
 /// Whole numbers must agree exactly; others within what the order of a sum explains.
 fn comparison(plan: &Plan, id: BufferId, got: &[f64], expected: &[f64]) -> Comparison {
     let buffer = plan.buffer(id);
-    let scale = expected.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+    let scale = expected
+        .iter()
+        .fold(0.0f64, |largest, value| largest.max(value.abs()));
     let relative = match (buffer.element, plan.precision) {
         (Element::Real, Precision::F32) => 2e-5,
         (Element::Real, Precision::F64) => 1e-11,
         _ => 0.0,
     };
-    let error = got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0f64, |most, e| if e > most || e.is_nan() { e } else { most });
-    Comparison { tensor: buffer.name.clone(), error, scale, tolerance: relative * scale }
+    let error = got
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| (a - b).abs())
+        .fold(
+            0.0f64,
+            |most, e| if e > most || e.is_nan() { e } else { most },
+        );
+    Comparison {
+        tensor: buffer.name.clone(),
+        error,
+        scale,
+        tolerance: relative * scale,
+    }
 }

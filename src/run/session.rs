@@ -57,13 +57,22 @@ pub fn recipe(config: &Config) -> Recipe {
         config::Weights::Xavier => InitRule::Xavier,
         config::Weights::Gaussian => InitRule::Gaussian(config.init.std),
     };
-    Recipe { init, std: config.init.std, bias: config.init.bias, dropout: config.regularization.dropout }
+    Recipe {
+        init,
+        std: config.init.std,
+        bias: config.init.bias,
+        dropout: config.regularization.dropout,
+    }
 }
 
 /// The update rule of the configuration.
 pub fn optimizer(config: &Config) -> Sgd {
     let optimizer = &config.optimizer;
-    Sgd { momentum: optimizer.momentum, weight_decay: optimizer.weight_decay, decay_biases: optimizer.decay_biases }
+    Sgd {
+        momentum: optimizer.momentum,
+        weight_decay: optimizer.weight_decay,
+        decay_biases: optimizer.decay_biases,
+    }
 }
 
 /// The precision of the configuration, where the device has it.
@@ -73,7 +82,11 @@ pub fn optimizer(config: &Config) -> Sgd {
 pub fn precision(config: &Config, device: &dyn Device) -> Result<Precision, Diagnostic> {
     let missing = |what: &str| {
         let name = &device.description().name;
-        config.point("device.precision", Diagnostic::error(Code::E0706, format!("`{name}` does not compute in {what}")).help("write `precision = \"f32\"`"))
+        config.point(
+            "device.precision",
+            Diagnostic::error(Code::E0706, format!("`{name}` does not compute in {what}"))
+                .help("write `precision = \"f32\"`"),
+        )
     };
     match config.device.precision {
         config::Precision::F32 => Ok(Precision::F32),
@@ -89,20 +102,45 @@ impl Session {
     ///
     /// # Errors
     /// As [`Device::load`].
-    pub fn new(graph: Graph, mut device: Box<dyn Device>, precision: Precision, batch: usize, optimizer: Option<Sgd>) -> Result<Self, Diagnostic> {
-        let machine = Machine { limits: device.limits().clone(), precision };
+    pub fn new(
+        graph: Graph,
+        mut device: Box<dyn Device>,
+        precision: Precision,
+        batch: usize,
+        optimizer: Option<Sgd>,
+    ) -> Result<Self, Diagnostic> {
+        let machine = Machine {
+            limits: device.limits().clone(),
+            precision,
+        };
         let training = match optimizer {
-            Some(optimizer) => Some(Runner::load(&mut *device, lower(&graph, &Options::training(batch, optimizer), &machine))?),
+            Some(optimizer) => Some(Runner::load(
+                &mut *device,
+                lower(&graph, &Options::training(batch, optimizer), &machine),
+            )?),
             None => None,
         };
-        let inference = Options { head: Head::None, ..Options::inference(batch) };
+        let inference = Options {
+            head: Head::None,
+            ..Options::inference(batch)
+        };
         let inference = Runner::load(&mut *device, lower(&graph, &inference, &machine))?;
-        Ok(Self { graph, device, precision, batch, training, inference })
+        Ok(Self {
+            graph,
+            device,
+            precision,
+            batch,
+            training,
+            inference,
+        })
     }
 
     /// Bytes of the plans in use.
     pub fn planned_bytes(&self) -> u64 {
-        self.training.as_ref().map_or(0, |runner| runner.plan.total_bytes()).max(self.inference.plan.total_bytes())
+        self.training
+            .as_ref()
+            .map_or(0, |runner| runner.plan.total_bytes())
+            .max(self.inference.plan.total_bytes())
     }
 
     /// Draws initial values: normally distributed ones from the stream (seed; init, the parameter's index), in the order
@@ -114,7 +152,12 @@ impl Session {
         let plan = self.inference.plan.clone();
         for (index, buffers) in plan.parameters.iter().enumerate() {
             let values = initial_values(&buffers.parameter, index, seed);
-            self.inference.write_parameter(&mut *self.device, &buffers.parameter, buffers.value, &values)?;
+            self.inference.write_parameter(
+                &mut *self.device,
+                &buffers.parameter,
+                buffers.value,
+                &values,
+            )?;
         }
         Ok(())
     }
@@ -128,8 +171,14 @@ impl Session {
         let mut tensors = Vec::new();
         for buffers in &plan.parameters {
             let parameter = &buffers.parameter;
-            let values = self.inference.read_parameter(&mut *self.device, parameter, buffers.value)?;
-            tensors.push(Tensor { name: parameter.name.clone(), shape: parameter.shape.clone(), values });
+            let values =
+                self.inference
+                    .read_parameter(&mut *self.device, parameter, buffers.value)?;
+            tensors.push(Tensor {
+                name: parameter.name.clone(),
+                shape: parameter.shape.clone(),
+                values,
+            });
         }
         Ok(tensors)
     }
@@ -139,12 +188,20 @@ impl Session {
     /// # Errors
     /// E0704 the device failed.
     pub fn read_optimizer(&mut self) -> Result<Vec<Tensor>, Diagnostic> {
-        let Some(runner) = &self.training else { return Ok(Vec::new()) };
+        let Some(runner) = &self.training else {
+            return Ok(Vec::new());
+        };
         let mut tensors = Vec::new();
         for buffers in &runner.plan.parameters {
-            let Some(velocity) = buffers.velocity else { continue };
+            let Some(velocity) = buffers.velocity else {
+                continue;
+            };
             let values = runner.read_parameter(&mut *self.device, &buffers.parameter, velocity)?;
-            tensors.push(Tensor { name: format!("{}.velocity", buffers.parameter.name), shape: buffers.parameter.shape.clone(), values });
+            tensors.push(Tensor {
+                name: format!("{}.velocity", buffers.parameter.name),
+                shape: buffers.parameter.shape.clone(),
+                values,
+            });
         }
         Ok(tensors)
     }
@@ -160,16 +217,34 @@ impl Session {
             let parameter = &buffers.parameter;
             match tensors.iter().find(|tensor| tensor.name == parameter.name) {
                 Some(tensor) if tensor.shape == parameter.shape => {
-                    self.inference.write_parameter(&mut *self.device, parameter, buffers.value, &tensor.values)?;
+                    self.inference.write_parameter(
+                        &mut *self.device,
+                        parameter,
+                        buffers.value,
+                        &tensor.values,
+                    )?;
                 }
-                Some(tensor) => misfits.push(format!("`{}` is {:?} in the checkpoint and {:?} in the network", parameter.name, tensor.shape, parameter.shape)),
-                None => misfits.push(format!("`{}`, {:?} in the network, is not in the checkpoint", parameter.name, parameter.shape)),
+                Some(tensor) => misfits.push(format!(
+                    "`{}` is {:?} in the checkpoint and {:?} in the network",
+                    parameter.name, tensor.shape, parameter.shape
+                )),
+                None => misfits.push(format!(
+                    "`{}`, {:?} in the network, is not in the checkpoint",
+                    parameter.name, parameter.shape
+                )),
             }
         }
         if misfits.is_empty() {
             return Ok(());
         }
-        let mut diagnostic = Diagnostic::error(Code::E0602, format!("{} of {} tensors do not fit the network", misfits.len(), plan.parameters.len()));
+        let mut diagnostic = Diagnostic::error(
+            Code::E0602,
+            format!(
+                "{} of {} tensors do not fit the network",
+                misfits.len(),
+                plan.parameters.len()
+            ),
+        );
         diagnostic.notes = misfits;
         Err(diagnostic)
     }
@@ -181,17 +256,30 @@ impl Session {
     ///
     /// # Panics
     /// Where the session is not for training.
-    pub fn step<T: Real>(&mut self, images: &[T], labels: &[i32], scalars: &Scalars) -> Result<Step, Diagnostic> {
-        let runner = self.training.clone().expect("internal error: the session is not for training");
+    pub fn step<T: Real>(
+        &mut self,
+        images: &[T],
+        labels: &[i32],
+        scalars: &Scalars,
+    ) -> Result<Step, Diagnostic> {
+        let runner = self
+            .training
+            .clone()
+            .expect("internal error: the session is not for training");
         let plan = &runner.plan;
-        let (Some(given), Some((losses, correct))) = (plan.labels, plan.loss) else { unreachable!("internal error: a training plan has a loss") };
+        let (Some(given), Some((losses, correct))) = (plan.labels, plan.loss) else {
+            unreachable!("internal error: a training plan has a loss")
+        };
         self.upload(&runner, images)?;
         runner.write_ints(&mut *self.device, given, labels)?;
         runner.run_all(&mut *self.device, scalars)?;
         let losses = runner.read_reals(&mut *self.device, losses, self.batch)?;
         let correct = runner.read_ints(&mut *self.device, correct)?;
         let images = self.batch as f64;
-        Ok(Step { loss: losses.iter().sum::<f64>() / images, accuracy: f64::from(correct.iter().sum::<i32>()) / images })
+        Ok(Step {
+            loss: losses.iter().sum::<f64>() / images,
+            accuracy: f64::from(correct.iter().sum::<i32>()) / images,
+        })
     }
 
     /// The logits of up to a batch of images, `[images, classes]`.
@@ -216,11 +304,16 @@ impl Session {
     }
 
     fn upload<T: Real>(&mut self, runner: &Runner, images: &[T]) -> Result<(), Diagnostic> {
-        debug_assert_eq!(T::PRECISION, self.precision, "internal error: images of another precision");
+        debug_assert_eq!(
+            T::PRECISION,
+            self.precision,
+            "internal error: images of another precision"
+        );
         let (buffer, view) = runner.plan.input;
         let mut physical = vec![T::zero(); view.elements()];
         view.scatter(images, &mut physical);
-        self.device.write(runner.loaded, buffer, bytemuck::cast_slice(&physical))
+        self.device
+            .write(runner.loaded, buffer, bytemuck::cast_slice(&physical))
     }
 }
 

@@ -113,9 +113,23 @@ impl Training<'_> {
             for at in 0..per_epoch {
                 let (step, begin) = (epoch * per_epoch + at, Instant::now());
                 let indices = self.order.batch(step);
-                data::gather(self.train, &indices, self.mean, config.data.scale, &mut images)?;
-                let labels: Vec<i32> = indices.iter().map(|&i| self.train.labels()[i as usize] as i32).collect();
-                let scalars = Scalars { learning_rate: rate, step: step as u32, seed: config.train.seed, images: labels.len() as u32 };
+                data::gather(
+                    self.train,
+                    &indices,
+                    self.mean,
+                    config.data.scale,
+                    &mut images,
+                )?;
+                let labels: Vec<i32> = indices
+                    .iter()
+                    .map(|&i| self.train.labels()[i as usize] as i32)
+                    .collect();
+                let scalars = Scalars {
+                    learning_rate: rate,
+                    step: step as u32,
+                    seed: config.train.seed,
+                    images: labels.len() as u32,
+                };
                 let result = self.session.step(&images, &labels, &scalars)?;
                 let mut metrics = Metrics {
                     step: step + 1,
@@ -129,17 +143,25 @@ impl Training<'_> {
                     test_accuracy: None,
                 };
                 if !result.loss.is_finite() {
-                    return Err(not_finite(&metrics, &self.folder.path().display().to_string()));
+                    return Err(not_finite(
+                        &metrics,
+                        &self.folder.path().display().to_string(),
+                    ));
                 }
                 if at + 1 == per_epoch {
-                    let evaluation = evaluate(self.session, self.test, self.mean, config.data.scale)?;
+                    let evaluation =
+                        evaluate(self.session, self.test, self.mean, config.data.scale)?;
                     metrics.test_loss = Some(evaluation.loss);
                     metrics.test_accuracy = Some(evaluation.accuracy);
                     metrics.seconds = start.elapsed().as_secs_f64();
                     self.write_metrics(&metrics)?;
                     watcher.step(&metrics);
                     watcher.epoch(&metrics, &evaluation);
-                    let figure = if config.train.best == Best::Loss { -evaluation.loss } else { evaluation.accuracy };
+                    let figure = if config.train.best == Best::Loss {
+                        -evaluation.loss
+                    } else {
+                        evaluation.accuracy
+                    };
                     let better = best.is_none_or(|best| figure > best);
                     self.save(step + 1, if better { &["last", "best"] } else { &["last"] })?;
                     saved = Instant::now();
@@ -160,9 +182,20 @@ impl Training<'_> {
                 }
             }
         }
-        let parameters = Checkpoint { tensors: self.session.read()?, facts: BTreeMap::new() };
-        self.folder.checkpoint("final", &checkpoint::to_bytes(&parameters, self.session.precision))?;
-        let Some(evaluation) = last else { return Err(Diagnostic::error(Code::E0404, "a training of 0 epochs trains nothing")) };
+        let parameters = Checkpoint {
+            tensors: self.session.read()?,
+            facts: BTreeMap::new(),
+        };
+        self.folder.checkpoint(
+            "final",
+            &checkpoint::to_bytes(&parameters, self.session.precision),
+        )?;
+        let Some(evaluation) = last else {
+            return Err(Diagnostic::error(
+                Code::E0404,
+                "a training of 0 epochs trains nothing",
+            ));
+        };
         Ok(End::Finished(evaluation))
     }
 
@@ -175,9 +208,14 @@ impl Training<'_> {
     fn save(&mut self, steps: u64, names: &[&str]) -> Result<(), Diagnostic> {
         let mut tensors: Vec<Tensor> = self.session.read()?;
         tensors.extend(self.session.read_optimizer()?);
-        let facts = BTreeMap::from([("step".to_owned(), steps.to_string()), ("seed".to_owned(), self.config.train.seed.to_string())]);
+        let facts = BTreeMap::from([
+            ("step".to_owned(), steps.to_string()),
+            ("seed".to_owned(), self.config.train.seed.to_string()),
+        ]);
         let bytes = checkpoint::to_bytes(&Checkpoint { tensors, facts }, self.session.precision);
-        names.iter().try_for_each(|name| self.folder.checkpoint(name, &bytes))
+        names
+            .iter()
+            .try_for_each(|name| self.folder.checkpoint(name, &bytes))
     }
 }
 

@@ -124,13 +124,7 @@ fn assignments_reach_every_key_and_come_last() {
         ),
         (3, 0.5)
     );
-    assert_eq!(
-        config.device.select,
-        Select::Device {
-            platform: 0,
-            device: 1
-        }
-    );
+    assert_eq!(config.device.select, Select::Device("0:1".into()));
     assert_eq!(config.init.weights, Weights::Xavier);
     assert!(Path::new(&config.data.train).is_absolute() && config.data.train.ends_with("sets/a=b"));
     for key in KEYS {

@@ -31,8 +31,12 @@ pub fn bundle(parts: &[Part<'_>]) -> String {
     for (index, part) in parts.iter().enumerate() {
         let suffix = suffix(index);
         let macros: BTreeSet<&str> = part.text.lines().filter_map(defined_macro).collect();
-        let names: BTreeSet<&str> =
-            part.text.lines().filter_map(defined_name).filter(|name| !macros.contains(name)).collect();
+        let names: BTreeSet<&str> = part
+            .text
+            .lines()
+            .filter_map(defined_name)
+            .filter(|name| !macros.contains(name))
+            .collect();
         // Writing to a string cannot fail.
         for (name, value) in part.defines {
             let _ = writeln!(all, "#define {name} {value}");
@@ -51,7 +55,11 @@ pub fn bundle(parts: &[Part<'_>]) -> String {
 
 /// The macro that a line defines.
 fn defined_macro(line: &str) -> Option<&str> {
-    let rest = line.trim_start().strip_prefix('#')?.trim_start().strip_prefix("define")?;
+    let rest = line
+        .trim_start()
+        .strip_prefix('#')?
+        .trim_start()
+        .strip_prefix("define")?;
     let rest = rest.strip_prefix([' ', '\t'])?.trim_start();
     let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
     Some(&rest[..end]).filter(|name| !name.is_empty())
@@ -63,7 +71,11 @@ fn defined_name(line: &str) -> Option<&str> {
     if !line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
         return None;
     }
-    let end = if line.starts_with("typedef ") { line.rfind(';')? } else { line.find('(')? };
+    let end = if line.starts_with("typedef ") {
+        line.rfind(';')?
+    } else {
+        line.find('(')?
+    };
     let before = line[..end].trim_end();
     let start = before.rfind(|c| !is_word(c)).map_or(0, |at| at + 1);
     // A word alone is a macro's use, one with two underscores the language's own (`__attribute__`).
@@ -82,10 +94,19 @@ mod tests {
     #[test]
     fn lines_tell_what_they_define() {
         assert_eq!(defined_macro("#define A 1"), Some("A"));
-        assert_eq!(defined_macro("  # define PLACE_IN(T) (T##_O)"), Some("PLACE_IN"));
+        assert_eq!(
+            defined_macro("  # define PLACE_IN(T) (T##_O)"),
+            Some("PLACE_IN")
+        );
         assert_eq!(defined_macro("#undef A"), None);
-        assert_eq!(defined_name("inline uint philox_word(uint index, uint purpose)"), Some("philox_word"));
-        assert_eq!(defined_name("__kernel void conv_forward("), Some("conv_forward"));
+        assert_eq!(
+            defined_name("inline uint philox_word(uint index, uint purpose)"),
+            Some("philox_word")
+        );
+        assert_eq!(
+            defined_name("__kernel void conv_forward("),
+            Some("conv_forward")
+        );
         assert_eq!(defined_name("typedef JOIN(REAL, VW) REALV;"), Some("REALV"));
         assert_eq!(defined_name("    call(x);"), None);
         assert_eq!(defined_name("DECLARE(x)"), None);
@@ -96,7 +117,13 @@ mod tests {
     fn units_do_not_see_each_other() {
         let text = "#define TWICE(x) ((x) + (x))\nstatic float f(float x)\n{\n    return TWICE(x) * A;\n}\n";
         let defines = [("A", "3".to_string())];
-        let all = bundle(&[Part { text, defines: &defines }, Part { text, defines: &[] }]);
+        let all = bundle(&[
+            Part {
+                text,
+                defines: &defines,
+            },
+            Part { text, defines: &[] },
+        ]);
         let expected = format!(
             "#define A 3\n#define f f_u0\n{text}\n#undef A\n#undef TWICE\n#undef f\n#define f f_u1\n{text}\n#undef TWICE\n#undef f\n"
         );

@@ -56,7 +56,11 @@ pub struct Cache {
 impl Cache {
     /// The user's: `NETC_CACHE_DIR`, else `netc` in `XDG_CACHE_HOME`, else `~/.cache/netc`, else none.
     pub fn of_user() -> Self {
-        let variable = |name: &str| env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
+        let variable = |name: &str| {
+            env::var_os(name)
+                .filter(|value: &OsString| !value.is_empty())
+                .map(PathBuf::from)
+        };
         let folder = variable(FOLDER_VARIABLE)
             .or_else(|| variable("XDG_CACHE_HOME").map(|base| base.join("netc")))
             .or_else(|| variable("HOME").map(|home| home.join(".cache").join("netc")));
@@ -66,7 +70,9 @@ impl Cache {
     /// For tests: a certain folder; it is made when the first program is kept.
     #[cfg(test)]
     pub fn at(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: Some(folder.into()) }
+        Self {
+            folder: Some(folder.into()),
+        }
     }
 
     /// The binary that was kept under a key, where there is one and it is whole.
@@ -85,7 +91,11 @@ impl Cache {
         let folder = self.folder.as_ref()?;
         fs::create_dir_all(folder).ok()?;
         let file = tempfile::NamedTempFile::new_in(folder).ok()?;
-        Some(Entry { file, path: folder.join(key.file_name()), key: *key })
+        Some(Entry {
+            file,
+            path: folder.join(key.file_name()),
+            key: *key,
+        })
     }
 }
 
@@ -100,7 +110,10 @@ pub struct Entry {
 impl Entry {
     /// Keeps a binary. A cache that cannot be written (full disk) only costs the next start its time: no error.
     pub fn keep(mut self, binary: &[u8]) {
-        let written = self.file.write_all(&header(&self.key, binary)).and_then(|()| self.file.write_all(binary));
+        let written = self
+            .file
+            .write_all(&header(&self.key, binary))
+            .and_then(|()| self.file.write_all(binary));
         if written.is_ok() {
             let _ = self.file.persist(self.path);
         }
@@ -122,7 +135,10 @@ mod tests {
     use super::*;
 
     fn keep(cache: &Cache, key: &Key, binary: &[u8]) {
-        cache.entry(key).expect("the folder is writable").keep(binary);
+        cache
+            .entry(key)
+            .expect("the folder is writable")
+            .keep(binary);
     }
 
     #[test]
@@ -151,7 +167,8 @@ mod tests {
             assert_eq!(cache.read(&key), None, "cut at {place}");
         }
         keep(&cache, &other, b"other");
-        fs::copy(folder.path().join("deep/er").join(other.file_name()), &path).expect("the folder is writable");
+        fs::copy(folder.path().join("deep/er").join(other.file_name()), &path)
+            .expect("the folder is writable");
         assert_eq!(cache.read(&key), None, "another program's");
         keep(&cache, &key, b"binary");
         assert_eq!(cache.read(&key).as_deref(), Some(&b"binary"[..]));

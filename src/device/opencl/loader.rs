@@ -23,17 +23,26 @@ pub const PLATFORM_NOT_FOUND: cl_int = -1001;
 #[cfg(not(any(target_os = "macos", windows)))]
 const NAMES: &[&str] = &["libOpenCL.so.1", "libOpenCL.so"];
 #[cfg(target_os = "macos")]
-const NAMES: &[&str] = &["/System/Library/Frameworks/OpenCL.framework/OpenCL", "libOpenCL.dylib"];
+const NAMES: &[&str] = &[
+    "/System/Library/Frameworks/OpenCL.framework/OpenCL",
+    "libOpenCL.dylib",
+];
 #[cfg(windows)]
 const NAMES: &[&str] = &["OpenCL.dll"];
 
 /// Opens the library that the environment names, or the first of [`NAMES`] that can be opened.
 pub fn open() -> Option<Library> {
-    let named: Option<OsString> = std::env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty());
-    let names: Vec<OsString> = named.map_or_else(|| NAMES.iter().map(OsString::from).collect(), |path| vec![path]);
+    let named: Option<OsString> =
+        std::env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty());
+    let names: Vec<OsString> = named.map_or_else(
+        || NAMES.iter().map(OsString::from).collect(),
+        |path| vec![path],
+    );
     // SAFETY: opening a library runs its initializers. It is the machine's OpenCL loader, or the one that the user
     // named, exactly what linking against it would have run.
-    names.iter().find_map(|name| unsafe { Library::new(name) }.ok())
+    names
+        .iter()
+        .find_map(|name| unsafe { Library::new(name) }.ok())
 }
 
 /// One function of the library.
@@ -42,7 +51,9 @@ pub fn open() -> Option<Library> {
 /// `F` must be the function's type.
 pub unsafe fn symbol<F: Copy>(library: &Library, name: &str) -> Option<F> {
     // SAFETY: the caller's promise.
-    unsafe { library.get::<F>(name.as_bytes()) }.ok().map(|function| *function)
+    unsafe { library.get::<F>(name.as_bytes()) }
+        .ok()
+        .map(|function| *function)
 }
 
 macro_rules! forwarders {

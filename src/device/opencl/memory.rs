@@ -55,6 +55,13 @@ pub struct Buffers {
     _arena: Option<Arc<Region>>,
 }
 
+/// Newest first: NVIDIA's driver (580) crashes where sub-buffers are released in the order in which they were made.
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        while self.list.pop().is_some() {}
+    }
+}
+
 impl Buffers {
     /// The buffer of this index.
     pub fn get(&self, index: usize) -> &Mem {
@@ -74,14 +81,20 @@ impl Memory {
         for buffer in &plan.buffers {
             list.push(match buffer.placement {
                 Placement::Arena { offset } => {
-                    let arena = arena.as_ref().expect("internal error: a buffer in an arena of no bytes");
-                    part(arena, offset, buffer)
-                        .map_err(|failure| queue.failed(failure, format!("while `{}` was placed", buffer.name)))?
+                    let arena = arena
+                        .as_ref()
+                        .expect("internal error: a buffer in an arena of no bytes");
+                    part(arena, offset, buffer).map_err(|failure| {
+                        queue.failed(failure, format!("while `{}` was placed", buffer.name))
+                    })?
                 }
                 Placement::Persistent => self.shared(queue, plan, buffer)?,
             });
         }
-        Ok(Buffers { list, _arena: arena })
+        Ok(Buffers {
+            list,
+            _arena: arena,
+        })
     }
 
     /// The arena for a plan: the one there is where it is large enough, else a new one.
@@ -89,7 +102,11 @@ impl Memory {
         if plan.arena_bytes == 0 {
             return Ok(None);
         }
-        if let Some(arena) = self.arena.as_ref().filter(|arena| arena.bytes >= plan.arena_bytes) {
+        if let Some(arena) = self
+            .arena
+            .as_ref()
+            .filter(|arena| arena.bytes >= plan.arena_bytes)
+        {
             return Ok(Some(Arc::clone(arena)));
         }
         // Where no plan uses the old one, it goes before the new one comes.
@@ -99,7 +116,10 @@ impl Memory {
         // Sixteen zeros make drivers that allocate at the first use (NVIDIA's) do it now, where a lack can be told.
         let zeros = plan.arena_bytes.min(16);
         let memory = self.allocate(queue, plan, "the arena", plan.arena_bytes, zeros)?;
-        let arena = Arc::new(Region { memory, bytes: plan.arena_bytes });
+        let arena = Arc::new(Region {
+            memory,
+            bytes: plan.arena_bytes,
+        });
         self.arena = Some(Arc::clone(&arena));
         Ok(Some(arena))
     }
@@ -125,12 +145,27 @@ impl Memory {
         let memory = self.allocate(queue, plan, &buffer.name, buffer.bytes, buffer.bytes)?;
         let shared = memory.clone();
         let (bytes, elements) = (buffer.bytes, buffer.elements);
-        self.persistent.insert(buffer.name.clone(), Persistent { memory, bytes, elements, element_bytes });
+        self.persistent.insert(
+            buffer.name.clone(),
+            Persistent {
+                memory,
+                bytes,
+                elements,
+                element_bytes,
+            },
+        );
         Ok(shared)
     }
 
     /// Allocates, zeroes the first bytes, and counts.
-    fn allocate(&mut self, queue: &Queue, plan: &Plan, name: &str, bytes: u64, zeros: u64) -> Result<Mem, Diagnostic> {
+    fn allocate(
+        &mut self,
+        queue: &Queue,
+        plan: &Plan,
+        name: &str,
+        bytes: u64,
+        zeros: u64,
+    ) -> Result<Mem, Diagnostic> {
         let made = created("clCreateBuffer", |status| {
             // SAFETY: the context is valid; no host memory is given.
             unsafe {
@@ -152,20 +187,35 @@ impl Memory {
                 Ok(memory)
             }
             Err(failure) if failure.is_memory() => {
-                let free = queue.found.limits.memory_bytes.saturating_sub(self.allocated_bytes);
-                Err(self.too_small(queue, plan, bytes, free).note(format!("for `{name}`: {failure}")))
+                let free = queue
+                    .found
+                    .limits
+                    .memory_bytes
+                    .saturating_sub(self.allocated_bytes);
+                Err(self
+                    .too_small(queue, plan, bytes, free)
+                    .note(format!("for `{name}`: {failure}")))
             }
-            Err(failure) => Err(queue.failed(failure, format!("while memory for `{name}` was allocated"))),
+            Err(failure) => {
+                Err(queue.failed(failure, format!("while memory for `{name}` was allocated")))
+            }
         }
     }
 
     /// Refuses a plan that cannot fit, before anything is allocated: some drivers accept more than there is.
     fn check_size(&self, queue: &Queue, plan: &Plan) -> Result<(), Diagnostic> {
         let limits = &queue.found.limits;
-        let arena = self.arena.as_ref().filter(|arena| arena.bytes >= plan.arena_bytes).map_or(plan.arena_bytes, |_| 0);
+        let arena = self
+            .arena
+            .as_ref()
+            .filter(|arena| arena.bytes >= plan.arena_bytes)
+            .map_or(plan.arena_bytes, |_| 0);
         let new = || {
             let known = |buffer: &&Buffer| self.persistent.contains_key(&buffer.name);
-            plan.buffers.iter().filter(|b| b.placement == Placement::Persistent).filter(move |b| !known(b))
+            plan.buffers
+                .iter()
+                .filter(|b| b.placement == Placement::Persistent)
+                .filter(move |b| !known(b))
         };
         let needed = arena + new().map(|buffer| buffer.bytes).sum::<u64>();
         let free = limits.memory_bytes.saturating_sub(self.allocated_bytes);
@@ -183,16 +233,26 @@ impl Memory {
 
     /// E0703.
     fn too_small(&self, queue: &Queue, plan: &Plan, needed: u64, available: u64) -> Diagnostic {
-        let Found { limits, description, .. } = &queue.found;
+        let Found {
+            limits,
+            description,
+            ..
+        } = &queue.found;
         let (batch, name) = (plan.batch, &description.name);
         let message = format!(
             "not enough memory on {name}: a batch of {batch} needs {needed} bytes more, {available} bytes are available"
         );
         // The arena grows with the batch, the rest does not. Where the numbers say that it fits, the driver knew better.
-        let room = limits.memory_bytes.saturating_sub(self.allocated_bytes + plan.persistent_bytes());
+        let room = limits
+            .memory_bytes
+            .saturating_sub(self.allocated_bytes + plan.persistent_bytes());
         let room = u128::from(room.min(limits.allocation_bytes));
         let fitting = room * batch as u128 / u128::from(plan.arena_bytes.max(1));
-        let fitting = if fitting < batch as u128 { fitting } else { batch as u128 / 2 };
+        let fitting = if fitting < batch as u128 {
+            fitting
+        } else {
+            batch as u128 / 2
+        };
         Diagnostic::error(Code::E0703, message).help(match fitting {
             0 => "use a smaller network, or `--device host`".to_string(),
             fitting => format!("try `--batch {fitting}`"),
@@ -202,7 +262,10 @@ impl Memory {
 
 /// A buffer's part of the arena.
 fn part(arena: &Region, offset: u64, buffer: &Buffer) -> Result<Mem, Failure> {
-    let region = cl_buffer_region { origin: offset as usize, size: buffer.bytes as usize };
+    let region = cl_buffer_region {
+        origin: offset as usize,
+        size: buffer.bytes as usize,
+    };
     let handle = created("clCreateSubBuffer", |status| {
         // SAFETY: the region's kind is told right; OpenCL refuses one outside the arena or not aligned.
         unsafe {

@@ -76,10 +76,15 @@ const NOT_LOADED: &str = "internal error: a plan that is not loaded on this devi
 impl Held {
     /// Keeps new programs in the cache, where all their kernels ran.
     fn keep_programs(&mut self, cache: &Cache) {
-        let kernels = self.plans.iter().flatten().flat_map(|LoadedPlan { steps, plan, .. }| {
-            let steps = steps.iter().zip(&plan.steps);
-            steps.map(|(prepared, step)| (&step.call.kernel, plan.precision, prepared.has_run()))
-        });
+        let kernels = self
+            .plans
+            .iter()
+            .flatten()
+            .flat_map(|LoadedPlan { steps, plan, .. }| {
+                let steps = steps.iter().zip(&plan.steps);
+                steps
+                    .map(|(prepared, step)| (&step.call.kernel, plan.precision, prepared.has_run()))
+            });
         self.programs.keep(cache, kernels);
     }
 }
@@ -96,8 +101,17 @@ impl OpenClDevice {
     /// Opens a device, with a certain cache.
     fn open_with(found: &Found, cache: Cache) -> Result<Self, Diagnostic> {
         let (programs, memory) = (Programs::default(), Memory::default());
-        let held = Held { plans: Vec::new(), programs, memory, queue: Queue::open(found)? };
-        Ok(Self { held: ManuallyDrop::new(held), cache, lost: false })
+        let held = Held {
+            plans: Vec::new(),
+            programs,
+            memory,
+            queue: Queue::open(found)?,
+        };
+        Ok(Self {
+            held: ManuallyDrop::new(held),
+            cache,
+            lost: false,
+        })
     }
 
     /// Runs some of a plan's steps in order, waits after each, and gives the wall time of each. What a launch costs
@@ -152,8 +166,12 @@ impl OpenClDevice {
     /// Runs one step after all work so far.
     fn launch(&mut self, plan: Loaded, step: usize, scalars: &Scalars) -> Result<(), Diagnostic> {
         let Held { plans, queue, .. } = &mut *self.held;
-        let launched =
-            plans.get_mut(plan.0).and_then(Option::as_mut).expect(NOT_LOADED).steps[step].launch(queue, scalars);
+        let launched = plans
+            .get_mut(plan.0)
+            .and_then(Option::as_mut)
+            .expect(NOT_LOADED)
+            .steps[step]
+            .launch(queue, scalars);
         launched.map_err(|failure| self.step_failed(plan, step, failure))
     }
 
@@ -161,7 +179,10 @@ impl OpenClDevice {
     fn step_failed(&mut self, plan: Loaded, step: usize, failure: Failure) -> Diagnostic {
         let step = &self.plan(plan).plan.steps[step];
         let kernel = &step.call.kernel;
-        let work = format!("in the step `{}`, kernel `{}` of kernels/{}.cl", step.name, kernel.function, kernel.file);
+        let work = format!(
+            "in the step `{}`, kernel `{}` of kernels/{}.cl",
+            step.name, kernel.function, kernel.file
+        );
         self.failed(failure, work)
     }
 
@@ -173,10 +194,19 @@ impl OpenClDevice {
 
     /// Builds, allocates and sets arguments, for [`Device::load`].
     fn prepare(&mut self, plan: &Arc<Plan>) -> Result<LoadedPlan, Diagnostic> {
-        let Held { programs, memory, queue, .. } = &mut *self.held;
+        let Held {
+            programs,
+            memory,
+            queue,
+            ..
+        } = &mut *self.held;
         if plan.precision == Precision::F64 && !queue.found.limits.double {
-            let message = format!("{} does not compute in double precision", queue.found.description.name);
-            return Err(Diagnostic::error(Code::E0706, message).help("write `--precision f32`, or `--device host`"));
+            let message = format!(
+                "{} does not compute in double precision",
+                queue.found.description.name
+            );
+            return Err(Diagnostic::error(Code::E0706, message)
+                .help("write `--precision f32`, or `--device host`"));
         }
         let kernels: Vec<_> = plan.steps.iter().map(|step| &step.call.kernel).collect();
         programs.build(queue, &self.cache, plan.precision, &kernels)?;
@@ -185,11 +215,19 @@ impl OpenClDevice {
         for step in &plan.steps {
             let kernel = programs.kernel(queue, plan.precision, &step.call.kernel)?;
             let prepared = Prepared::new(kernel, step, &buffers, plan.precision);
-            let work =
-                || format!("while the step `{}`, kernel `{}`, was prepared", step.name, step.call.kernel.function);
+            let work = || {
+                format!(
+                    "while the step `{}`, kernel `{}`, was prepared",
+                    step.name, step.call.kernel.function
+                )
+            };
             steps.push(prepared.map_err(|failure| queue.failed(failure, work()))?);
         }
-        Ok(LoadedPlan { steps, buffers, plan: Arc::clone(plan) })
+        Ok(LoadedPlan {
+            steps,
+            buffers,
+            plan: Arc::clone(plan),
+        })
     }
 }
 
@@ -211,7 +249,11 @@ impl Device for OpenClDevice {
     fn write(&mut self, plan: Loaded, buffer: BufferId, data: &[u8]) -> Result<(), Diagnostic> {
         let LoadedPlan { buffers, plan, .. } = self.plan(plan);
         let facts = plan.buffer(buffer);
-        assert!(data.len() <= memory::copied_bytes(facts, plan.precision), "internal error: `{}` overrun", facts.name);
+        assert!(
+            data.len() <= memory::copied_bytes(facts, plan.precision),
+            "internal error: `{}` overrun",
+            facts.name
+        );
         let work = format!("while `{}` was written", facts.name);
         let written = self.held.queue.write(buffers.get(buffer.0), data);
         written.map_err(|failure| self.failed(failure, work))
@@ -220,21 +262,36 @@ impl Device for OpenClDevice {
     fn read(&mut self, plan: Loaded, buffer: BufferId, data: &mut [u8]) -> Result<(), Diagnostic> {
         let LoadedPlan { buffers, plan, .. } = self.plan(plan);
         let facts = plan.buffer(buffer);
-        assert!(data.len() <= memory::copied_bytes(facts, plan.precision), "internal error: `{}` overrun", facts.name);
+        assert!(
+            data.len() <= memory::copied_bytes(facts, plan.precision),
+            "internal error: `{}` overrun",
+            facts.name
+        );
         let work = format!("while `{}` was read, after the steps before it", facts.name);
         let copied = self.held.queue.read(buffers.get(buffer.0), data);
         copied.map_err(|failure| self.failed(failure, work))
     }
 
-    fn run(&mut self, plan: Loaded, steps: Range<usize>, scalars: &Scalars) -> Result<(), Diagnostic> {
+    fn run(
+        &mut self,
+        plan: Loaded,
+        steps: Range<usize>,
+        scalars: &Scalars,
+    ) -> Result<(), Diagnostic> {
         for step in steps {
             self.launch(plan, step, scalars)?;
         }
-        self.held.queue.flush().map_err(|failure| self.failed(failure, "while steps were handed to the device"))
+        self.held
+            .queue
+            .flush()
+            .map_err(|failure| self.failed(failure, "while steps were handed to the device"))
     }
 
     fn finish(&mut self) -> Result<(), Diagnostic> {
-        self.held.queue.finish().map_err(|failure| self.failed(failure, "while the steps so far were awaited"))
+        self.held
+            .queue
+            .finish()
+            .map_err(|failure| self.failed(failure, "while the steps so far were awaited"))
     }
 
     fn reset(&mut self) -> Result<(), Diagnostic> {

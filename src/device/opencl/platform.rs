@@ -61,13 +61,20 @@ fn choose<'a>(word: &str, all: &'a [Found]) -> Option<&'a Found> {
         "auto" => true,
         "gpu" | "cpu" => found.description.kind == word,
         _ => word.split_once(':').is_some_and(|(platform, device)| {
-            let (p, d) = found.description.selector.split_once(':').unwrap_or_default();
-            part_fits(platform, p, &found.description.platform) && part_fits(device, d, &found.description.name)
+            let (p, d) = found
+                .description
+                .selector
+                .split_once(':')
+                .unwrap_or_default();
+            part_fits(platform, p, &found.description.platform)
+                && part_fits(device, d, &found.description.name)
         }),
     };
     let rank = |found: &&Found| (found.limits.class == Class::Gpu, found.limits.cores);
     // Reversed, so that of equals the first wins.
-    all.iter().filter(|found| fits(found)).min_by_key(|found| Reverse(rank(found)))
+    all.iter()
+        .filter(|found| fits(found))
+        .min_by_key(|found| Reverse(rank(found)))
 }
 
 /// Whether one half of `platform:device` fits: as a number, else as a part of the name.
@@ -83,15 +90,28 @@ fn part_fits(half: &str, number: &str, name: &str) -> bool {
 fn no_such_device(word: &str, all: &[Found]) -> Diagnostic {
     let mut diagnostic = Diagnostic::error(Code::E0701, format!("no OpenCL device fits `{word}`"));
     if all.is_empty() {
-        diagnostic =
-            diagnostic.note("there is no OpenCL platform on this machine (no library, no driver, or no device)");
+        diagnostic = diagnostic.note(
+            "there is no OpenCL platform on this machine (no library, no driver, or no device)",
+        );
     }
     for found in all {
-        let Description { platform, name, kind, selector, .. } = &found.description;
+        let Description {
+            platform,
+            name,
+            kind,
+            selector,
+            ..
+        } = &found.description;
         diagnostic = diagnostic.note(format!("`{selector}` is {name}, a {kind}, of {platform}"));
     }
-    let choices = all.iter().map(|found| found.description.selector.as_str()).chain(["auto", "host"]);
-    diagnostic.help(format!("write {}", crate::diagnostic::nearest::one_of(choices)))
+    let choices = all
+        .iter()
+        .map(|found| found.description.selector.as_str())
+        .chain(["auto", "host"]);
+    diagnostic.help(format!(
+        "write {}",
+        crate::diagnostic::nearest::one_of(choices)
+    ))
 }
 
 /// Every platform. The raw function is asked: the crate's own waits ten seconds where there is none.
@@ -109,7 +129,9 @@ fn platforms() -> Vec<PlatformId> {
         return Vec::new();
     }
     // SAFETY: the handles come from OpenCL and stay valid as long as the process.
-    list.into_iter().map(|handle| unsafe { PlatformId::from_raw(handle) }).collect()
+    list.into_iter()
+        .map(|handle| unsafe { PlatformId::from_raw(handle) })
+        .collect()
 }
 
 /// Every device of a platform; a platform whose driver finds none says so by a status.
@@ -117,23 +139,43 @@ fn devices_of(platform: PlatformId) -> Vec<DeviceId> {
     let mut count: cl_uint = 0;
     let all = ffi::CL_DEVICE_TYPE_ALL;
     // SAFETY: no list is asked for, only its length.
-    let status = unsafe { ffi::clGetDeviceIDs(platform.as_ptr(), all, 0, std::ptr::null_mut(), &raw mut count) };
+    let status = unsafe {
+        ffi::clGetDeviceIDs(
+            platform.as_ptr(),
+            all,
+            0,
+            std::ptr::null_mut(),
+            &raw mut count,
+        )
+    };
     if status != 0 || count == 0 {
         return Vec::new();
     }
     let mut list: Vec<cl_device_id> = vec![std::ptr::null_mut(); count as usize];
     // SAFETY: the list has room for `count` handles.
-    let status = unsafe { ffi::clGetDeviceIDs(platform.as_ptr(), all, count, list.as_mut_ptr(), std::ptr::null_mut()) };
+    let status = unsafe {
+        ffi::clGetDeviceIDs(
+            platform.as_ptr(),
+            all,
+            count,
+            list.as_mut_ptr(),
+            std::ptr::null_mut(),
+        )
+    };
     if status != 0 {
         return Vec::new();
     }
     // SAFETY: the handles come from OpenCL; root devices stay valid as long as the process.
-    list.into_iter().map(|handle| unsafe { DeviceId::from_raw(handle) }).collect()
+    list.into_iter()
+        .map(|handle| unsafe { DeviceId::from_raw(handle) })
+        .collect()
 }
 
 /// Asks a device for all that netc wants to know; `None` where it cannot be used.
 fn describe(platform: PlatformId, device: DeviceId, selector: String) -> Option<Found> {
-    if number(device, DeviceInfo::Available)? == 0 || number(device, DeviceInfo::CompilerAvailable)? == 0 {
+    if number(device, DeviceInfo::Available)? == 0
+        || number(device, DeviceInfo::CompilerAvailable)? == 0
+    {
         return None;
     }
     let kinds: cl_bitfield = number(device, DeviceInfo::Type)?;
@@ -144,7 +186,11 @@ fn describe(platform: PlatformId, device: DeviceId, selector: String) -> Option<
     } else {
         "accelerator"
     };
-    let class = if kind == "cpu" { Class::Cpu } else { Class::Gpu };
+    let class = if kind == "cpu" {
+        Class::Cpu
+    } else {
+        Class::Gpu
+    };
     let floats = number(device, DeviceInfo::NativeVectorWidthFloat).unwrap_or(4) as usize;
     let alignment_bits = number(device, DeviceInfo::MemBaseAddrAlign).unwrap_or(1024);
     let limits = Limits {
@@ -164,14 +210,28 @@ fn describe(platform: PlatformId, device: DeviceId, selector: String) -> Option<
         selector,
     };
     let platform_version = platform_text(platform, PlatformInfo::Version)?;
-    Some(Found { description, limits, platform_version, platform, device })
+    Some(Found {
+        description,
+        limits,
+        platform_version,
+        platform,
+        device,
+    })
 }
 
 /// One text about a platform.
 fn platform_text(platform: PlatformId, request: PlatformInfo) -> Option<String> {
     let bytes = call::info("clGetPlatformInfo", |size, space, actual| {
         // SAFETY: `info` gives the space's true size.
-        unsafe { ffi::clGetPlatformInfo(platform.as_ptr(), request as ffi::cl_platform_info, size, space, actual) }
+        unsafe {
+            ffi::clGetPlatformInfo(
+                platform.as_ptr(),
+                request as ffi::cl_platform_info,
+                size,
+                space,
+                actual,
+            )
+        }
     });
     bytes.ok().map(|bytes| call::text(&bytes))
 }
@@ -180,7 +240,15 @@ fn platform_text(platform: PlatformId, request: PlatformInfo) -> Option<String> 
 fn raw(device: DeviceId, request: DeviceInfo) -> Option<Vec<u8>> {
     let bytes = call::info("clGetDeviceInfo", |size, space, actual| {
         // SAFETY: `info` gives the space's true size.
-        unsafe { ffi::clGetDeviceInfo(device.as_raw(), request as ffi::cl_device_info, size, space, actual) }
+        unsafe {
+            ffi::clGetDeviceInfo(
+                device.as_raw(),
+                request as ffi::cl_device_info,
+                size,
+                space,
+                actual,
+            )
+        }
     });
     bytes.ok()
 }
@@ -189,7 +257,10 @@ fn raw(device: DeviceId, request: DeviceInfo) -> Option<Vec<u8>> {
 fn number(device: DeviceId, request: DeviceInfo) -> Option<u64> {
     let bytes = raw(device, request)?;
     match bytes.len() {
-        4 => bytes.try_into().ok().map(|bytes| u64::from(u32::from_ne_bytes(bytes))),
+        4 => bytes
+            .try_into()
+            .ok()
+            .map(|bytes| u64::from(u32::from_ne_bytes(bytes))),
         8 => bytes.try_into().ok().map(u64::from_ne_bytes),
         _ => None,
     }
@@ -200,8 +271,18 @@ mod tests {
     use super::*;
 
     /// A device that is not there; choosing never touches its handles.
-    fn imagined(selector: &str, platform: &str, name: &str, kind: &'static str, cores: usize) -> Found {
-        let class = if kind == "cpu" { Class::Cpu } else { Class::Gpu };
+    fn imagined(
+        selector: &str,
+        platform: &str,
+        name: &str,
+        kind: &'static str,
+        cores: usize,
+    ) -> Found {
+        let class = if kind == "cpu" {
+            Class::Cpu
+        } else {
+            Class::Gpu
+        };
         Found {
             description: Description {
                 platform: platform.into(),
@@ -210,7 +291,11 @@ mod tests {
                 kind,
                 selector: selector.into(),
             },
-            limits: Limits { class, cores, ..Limits::nominal() },
+            limits: Limits {
+                class,
+                cores,
+                ..Limits::nominal()
+            },
             platform_version: String::new(),
             // SAFETY: null handles are given to no OpenCL function.
             platform: unsafe { PlatformId::null() },
@@ -222,12 +307,19 @@ mod tests {
     #[test]
     fn words_choose_devices() {
         let all = [
-            imagined("0:0", "Portable Computing Language", "pthread-haswell", "cpu", 256),
+            imagined(
+                "0:0",
+                "Portable Computing Language",
+                "pthread-haswell",
+                "cpu",
+                256,
+            ),
             imagined("1:0", "NVIDIA CUDA", "NVIDIA A10", "gpu", 72),
             imagined("1:1", "NVIDIA CUDA", "NVIDIA H100", "gpu", 132),
             imagined("1:2", "NVIDIA CUDA", "NVIDIA H100", "gpu", 132),
         ];
-        let chosen = |word: &str| choose(word, &all).map(|found| found.description.selector.as_str());
+        let chosen =
+            |word: &str| choose(word, &all).map(|found| found.description.selector.as_str());
         assert_eq!(chosen("auto"), Some("1:1"));
         assert_eq!(chosen("gpu"), Some("1:1"));
         assert_eq!(chosen("cpu"), Some("0:0"));
@@ -239,18 +331,35 @@ mod tests {
         assert_eq!(chosen("h100"), None);
         let refused = no_such_device("1:7", &all);
         assert_eq!(refused.code, Code::E0701);
-        assert!(refused.help.is_some_and(|help| help.contains("`1:2`") && help.contains("`host`")));
+        assert!(
+            refused
+                .help
+                .is_some_and(|help| help.contains("`1:2`") && help.contains("`host`"))
+        );
     }
 
     #[test]
     fn this_machine_has_a_device_with_sensible_numbers() {
         let all = devices();
-        assert!(!all.is_empty(), "the tests need an OpenCL device (Debian: pocl-opencl-icd)");
+        assert!(
+            !all.is_empty(),
+            "the tests need an OpenCL device (Debian: pocl-opencl-icd)"
+        );
         for found in &all {
-            assert!([16, 32, 64].contains(&found.limits.vector_bytes), "{found:?}");
-            assert!(found.limits.memory_bytes >= found.limits.allocation_bytes && found.limits.allocation_bytes > 0);
-            assert!(found.limits.alignment_bytes >= 64 && found.limits.alignment_bytes.is_power_of_two());
-            let same = choose(&found.description.selector, &all).expect("a selector chooses its device");
+            assert!(
+                [16, 32, 64].contains(&found.limits.vector_bytes),
+                "{found:?}"
+            );
+            assert!(
+                found.limits.memory_bytes >= found.limits.allocation_bytes
+                    && found.limits.allocation_bytes > 0
+            );
+            assert!(
+                found.limits.alignment_bytes >= 64
+                    && found.limits.alignment_bytes.is_power_of_two()
+            );
+            let same =
+                choose(&found.description.selector, &all).expect("a selector chooses its device");
             assert_eq!(same.description, found.description);
         }
     }

@@ -66,7 +66,10 @@ impl Programs {
     ) -> Result<(), Diagnostic> {
         let mut wanted: BTreeMap<Unit, BTreeSet<&'static str>> = BTreeMap::new();
         for kernel in kernels {
-            wanted.entry(Unit::of(kernel, precision)).or_default().insert(kernel.function);
+            wanted
+                .entry(Unit::of(kernel, precision))
+                .or_default()
+                .insert(kernel.function);
         }
         wanted.retain(|unit, _| !self.units.contains_key(unit));
         let late = queue.found.limits.class == Class::Cpu;
@@ -75,29 +78,62 @@ impl Programs {
         }
         let results = in_parallel(wanted.into_iter().collect(), |(unit, functions)| {
             let (text, options) = (unit.text(), unit.options());
-            let built = Build { queue, cache, text: &text, options: &options }.run();
-            built.map_err(|stop| stop.diagnostic(queue, &unit, &functions)).map(|built| (unit, built))
+            let built = Build {
+                queue,
+                cache,
+                text: &text,
+                options: &options,
+            }
+            .run();
+            built
+                .map_err(|stop| stop.diagnostic(queue, &unit, &functions))
+                .map(|built| (unit, built))
         });
         for result in results {
             let (unit, mut built) = result?;
             if !late {
                 built.keep(cache);
             }
-            self.units.insert(unit, Place { program: self.programs.len(), suffix: String::new() });
+            self.units.insert(
+                unit,
+                Place {
+                    program: self.programs.len(),
+                    suffix: String::new(),
+                },
+            );
             self.programs.push(built);
         }
         Ok(())
     }
 
     /// Builds all units as one program; `false` where that does not work, and nothing has changed.
-    fn build_bundle(&mut self, queue: &Queue, cache: &Cache, wanted: &BTreeMap<Unit, BTreeSet<&'static str>>) -> bool {
+    fn build_bundle(
+        &mut self,
+        queue: &Queue,
+        cache: &Cache,
+        wanted: &BTreeMap<Unit, BTreeSet<&'static str>>,
+    ) -> bool {
         let texts: Vec<String> = wanted.keys().map(Unit::text).collect();
-        let parts = wanted.keys().zip(&texts).map(|(unit, text)| Part { text, defines: &unit.defines });
+        let parts = wanted.keys().zip(&texts).map(|(unit, text)| Part {
+            text,
+            defines: &unit.defines,
+        });
         let text = bundle::bundle(&parts.collect::<Vec<_>>());
         let options = wanted.keys().next().map_or("", Unit::base_options);
-        let Ok(built) = (Build { queue, cache, text: &text, options }).run() else { return false };
+        let Ok(built) = (Build {
+            queue,
+            cache,
+            text: &text,
+            options,
+        })
+        .run() else {
+            return false;
+        };
         for (index, unit) in wanted.keys().enumerate() {
-            let place = Place { program: self.programs.len(), suffix: bundle::suffix(index) };
+            let place = Place {
+                program: self.programs.len(),
+                suffix: bundle::suffix(index),
+            };
             self.units.insert(unit.clone(), place);
         }
         self.programs.push(built);
@@ -111,12 +147,19 @@ impl Programs {
 
     /// Keeps the programs that the cache lacks and of which every kernel ran. `kernels` are those of all loaded plans,
     /// each with whether it ran.
-    pub fn keep<'a>(&mut self, cache: &Cache, kernels: impl Iterator<Item = (&'a Kernel, Precision, bool)>) {
+    pub fn keep<'a>(
+        &mut self,
+        cache: &Cache,
+        kernels: impl Iterator<Item = (&'a Kernel, Precision, bool)>,
+    ) {
         let mut ran: HashMap<Unit, bool> = HashMap::new();
         for (kernel, precision, has_run) in kernels {
             *ran.entry(Unit::of(kernel, precision)).or_insert(true) &= has_run;
         }
-        let idle = self.units.iter().filter(|(unit, _)| ran.get(*unit) != Some(&true));
+        let idle = self
+            .units
+            .iter()
+            .filter(|(unit, _)| ran.get(*unit) != Some(&true));
         let idle: BTreeSet<usize> = idle.map(|(_, place)| place.program).collect();
         for (index, built) in self.programs.iter_mut().enumerate() {
             if !idle.contains(&index) {
@@ -137,7 +180,10 @@ impl Programs {
     ) -> Result<ocl::core::Kernel, Diagnostic> {
         let Kernel { file, function, .. } = kernel;
         let unit = Unit::of(kernel, precision);
-        let place = self.units.get(&unit).expect("internal error: a unit was not built");
+        let place = self
+            .units
+            .get(&unit)
+            .expect("internal error: a unit was not built");
         let program = &self.programs[place.program].program;
         let name = format!("{function}{}", place.suffix);
         let name = CString::new(name).expect("internal error: a function's name with a zero in it");
@@ -148,10 +194,15 @@ impl Programs {
         .map_err(|failure| match failure.status {
             status if status == Status::CL_INVALID_KERNEL_NAME as i32 => Diagnostic::error(
                 Code::E0702,
-                format!("kernels/{file}.cl has no kernel `{function}` with the defines of this step"),
+                format!(
+                    "kernels/{file}.cl has no kernel `{function}` with the defines of this step"
+                ),
             )
             .note(format!("options: {}", unit.options())),
-            _ => queue.failed(failure, format!("while the kernel `{function}` of kernels/{file}.cl was made")),
+            _ => queue.failed(
+                failure,
+                format!("while the kernel `{function}` of kernels/{file}.cl was made"),
+            ),
         })?;
         // SAFETY: a new kernel, which now belongs to this value.
         Ok(unsafe { ocl::core::Kernel::from_raw_create_ptr(handle) })
@@ -180,17 +231,27 @@ impl From<Failure> for Stop {
 
 impl Stop {
     /// E0702 where the compiler refused the text, else E0704.
-    fn diagnostic(self, queue: &Queue, unit: &Unit, functions: &BTreeSet<&'static str>) -> Diagnostic {
+    fn diagnostic(
+        self,
+        queue: &Queue,
+        unit: &Unit,
+        functions: &BTreeSet<&'static str>,
+    ) -> Diagnostic {
         let (file, name) = (unit.file, &queue.found.description.name);
         let Some(log) = self.log else {
             return queue.failed(self.failure, format!("while kernels/{file}.cl was built"));
         };
         let functions: Vec<&str> = functions.iter().copied().collect();
-        let message = format!("kernels/{file}.cl ({}) does not build on {name}", functions.join(", "));
+        let message = format!(
+            "kernels/{file}.cl ({}) does not build on {name}",
+            functions.join(", ")
+        );
         let mut diagnostic = Diagnostic::error(Code::E0702, message)
             .note(self.failure.to_string())
             .note(format!("options: {}", unit.options()))
-            .help("this is a fault of netc or of the driver: `--device host` does without the kernel");
+            .help(
+                "this is a fault of netc or of the driver: `--device host` does without the kernel",
+            );
         for line in log.lines().filter(|line| !line.trim().is_empty()) {
             diagnostic = diagnostic.note(line);
         }
@@ -203,12 +264,27 @@ impl Build<'_> {
     fn run(&self) -> Result<Built, Stop> {
         let found = &self.queue.found;
         let device = &found.description;
-        let platform = [&device.platform, &found.platform_version, &device.name, &device.driver];
+        let platform = [
+            &device.platform,
+            &found.platform_version,
+            &device.name,
+            &device.driver,
+        ];
         let [platform, version, name, driver] = platform.map(String::as_str);
         let key = Key::of(&[self.text, self.options, platform, version, name, driver]);
-        match self.cache.read(&key).and_then(|binary| self.load(&binary).ok()) {
-            Some(program) => Ok(Built { program, unkept: None }),
-            None => Ok(Built { program: self.compile()?, unkept: Some(key) }),
+        match self
+            .cache
+            .read(&key)
+            .and_then(|binary| self.load(&binary).ok())
+        {
+            Some(program) => Ok(Built {
+                program,
+                unkept: None,
+            }),
+            None => Ok(Built {
+                program: self.compile()?,
+                unkept: Some(key),
+            }),
         }
     }
 
@@ -245,22 +321,39 @@ impl Build<'_> {
             // SAFETY: one text of this length, which the call copies.
             unsafe {
                 let context = self.queue.context.as_ptr();
-                ffi::clCreateProgramWithSource(context, 1, &raw const start, &raw const length, status)
+                ffi::clCreateProgramWithSource(
+                    context,
+                    1,
+                    &raw const start,
+                    &raw const length,
+                    status,
+                )
             }
         })?;
         // SAFETY: a new program, which now belongs to this value.
         let program = unsafe { Program::from_raw_create_ptr(handle) };
-        self.build(&program).map_err(|failure| Stop { failure, log: Some(self.log(&program)) })?;
+        self.build(&program).map_err(|failure| Stop {
+            failure,
+            log: Some(self.log(&program)),
+        })?;
         Ok(program)
     }
 
     /// Compiles or links a program for the device.
     fn build(&self, program: &Program) -> Result<(), Failure> {
-        let options = CString::new(self.options).expect("internal error: options with a zero in them");
+        let options =
+            CString::new(self.options).expect("internal error: options with a zero in them");
         let device = self.queue.found.device.as_raw();
         // SAFETY: one device; the options end with a zero; without a callback the call waits.
         let status = unsafe {
-            ffi::clBuildProgram(program.as_ptr(), 1, &raw const device, options.as_ptr(), None, ptr::null_mut())
+            ffi::clBuildProgram(
+                program.as_ptr(),
+                1,
+                &raw const device,
+                options.as_ptr(),
+                None,
+                ptr::null_mut(),
+            )
         };
         check("clBuildProgram", status)
     }
@@ -282,7 +375,9 @@ impl Build<'_> {
 impl Built {
     /// Keeps the program where the cache lacks it. Tried once: a cache that refuses does so again.
     fn keep(&mut self, cache: &Cache) {
-        let Some(entry) = self.unkept.take().and_then(|key| cache.entry(&key)) else { return };
+        let Some(entry) = self.unkept.take().and_then(|key| cache.entry(&key)) else {
+            return;
+        };
         if let Ok(binary) = binary(&self.program) {
             entry.keep(&binary);
         }
@@ -295,29 +390,48 @@ fn binary(program: &Program) -> Result<Vec<u8>, Failure> {
         // SAFETY: the callers give the space's true size.
         unsafe { ffi::clGetProgramInfo(program.as_ptr(), request, size, space, actual) }
     };
-    let sizes =
-        call::info("clGetProgramInfo", |size, space, actual| ask(ffi::CL_PROGRAM_BINARY_SIZES, size, space, actual))?;
-    let nothing = Failure { call: "clGetProgramInfo", status: Status::CL_INVALID_VALUE as i32 };
-    let length = sizes.try_into().map(usize::from_ne_bytes).map_err(|_| nothing)?;
+    let sizes = call::info("clGetProgramInfo", |size, space, actual| {
+        ask(ffi::CL_PROGRAM_BINARY_SIZES, size, space, actual)
+    })?;
+    let nothing = Failure {
+        call: "clGetProgramInfo",
+        status: Status::CL_INVALID_VALUE as i32,
+    };
+    let length = sizes
+        .try_into()
+        .map(usize::from_ne_bytes)
+        .map_err(|_| nothing)?;
     if length == 0 {
         return Err(nothing);
     }
     let mut binary = vec![0_u8; length];
     // The answer is an array of pointers, one a device, to where each binary goes.
     let mut places = [binary.as_mut_ptr()];
-    let status = ask(ffi::CL_PROGRAM_BINARIES, size_of_val(&places), places.as_mut_ptr().cast(), ptr::null_mut());
+    let status = ask(
+        ffi::CL_PROGRAM_BINARIES,
+        size_of_val(&places),
+        places.as_mut_ptr().cast(),
+        ptr::null_mut(),
+    );
     check("clGetProgramInfo", status)?;
     Ok(binary)
 }
 
 /// `work` over all items, on as many threads as there are cores; results in the items' order.
 fn in_parallel<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let threads = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(items.len());
     if threads <= 1 {
         return items.into_iter().map(work).collect();
     }
     let queue = Mutex::new(items.into_iter().enumerate());
-    let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+    let next = || {
+        queue
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .next()
+    };
     let mut results: Vec<(usize, R)> = thread::scope(|scope| {
         let run = || {
             let mut done = Vec::new();
@@ -327,7 +441,10 @@ fn in_parallel<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) ->
             done
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("internal error: a build panicked")).collect()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("internal error: a build panicked"))
+            .collect()
     });
     results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
@@ -339,6 +456,9 @@ mod tests {
 
     #[test]
     fn results_keep_the_order_of_the_items() {
-        assert_eq!(in_parallel((0..100).collect(), |i| i * 2), (0..100).map(|i| i * 2).collect::<Vec<_>>());
+        assert_eq!(
+            in_parallel((0..100).collect(), |i| i * 2),
+            (0..100).map(|i| i * 2).collect::<Vec<_>>()
+        );
     }
 }

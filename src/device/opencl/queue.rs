@@ -26,8 +26,15 @@ pub struct Grid {
 impl Grid {
     /// The grid of these items and groups.
     pub fn new(global: [usize; 3], local: Option<[usize; 3]>) -> Self {
-        let dimensions = (1..3).rev().find(|&d| global[d] > 1).map_or(1, |d| d as ffi::cl_uint + 1);
-        Self { global, local, dimensions }
+        let dimensions = (1..3)
+            .rev()
+            .find(|&d| global[d] > 1)
+            .map_or(1, |d| d as ffi::cl_uint + 1);
+        Self {
+            global,
+            local,
+            dimensions,
+        }
     }
 }
 
@@ -57,7 +64,16 @@ impl Queue {
         let device = found.device.as_raw();
         let context = created("clCreateContext", |status| {
             // SAFETY: the properties end with 0, and there is one device.
-            unsafe { ffi::clCreateContext(properties.as_ptr(), 1, &raw const device, None, ptr::null_mut(), status) }
+            unsafe {
+                ffi::clCreateContext(
+                    properties.as_ptr(),
+                    1,
+                    &raw const device,
+                    None,
+                    ptr::null_mut(),
+                    status,
+                )
+            }
         })
         .map_err(failed)?;
         // SAFETY: a new context, which now belongs to this value.
@@ -69,7 +85,11 @@ impl Queue {
         .map_err(failed)?;
         // SAFETY: a new queue, which now belongs to this value.
         let handle = unsafe { CommandQueue::from_raw_create_ptr(queue) };
-        Ok(Self { found: found.clone(), handle, context })
+        Ok(Self {
+            found: found.clone(),
+            handle,
+            context,
+        })
     }
 
     /// E0704: a call failed while `work` was going on.
@@ -125,7 +145,10 @@ impl Queue {
     pub fn zero(&self, buffer: &Mem, bytes: usize) -> Result<(), Failure> {
         // The pattern's size must divide the length; long patterns fill faster.
         let pattern = [0_u8; 16];
-        let size = [16, 4].into_iter().find(|size| bytes.is_multiple_of(*size)).unwrap_or(1);
+        let size = [16, 4]
+            .into_iter()
+            .find(|size| bytes.is_multiple_of(*size))
+            .unwrap_or(1);
         // SAFETY: the pattern is copied before the call returns; OpenCL refuses what goes past the buffer's end.
         let status = unsafe {
             ffi::clEnqueueFillBuffer(
@@ -148,7 +171,10 @@ impl Queue {
     /// # Safety
     /// The kernel must stay inside its buffers.
     pub unsafe fn launch(&self, kernel: &Kernel, grid: &Grid) -> Result<(), Failure> {
-        let local = grid.local.as_ref().map_or(ptr::null(), |local| local.as_ptr());
+        let local = grid
+            .local
+            .as_ref()
+            .map_or(ptr::null(), |local| local.as_ptr());
         // SAFETY: the sizes are three numbers long, `dimensions` is at most 3; the rest is the caller's promise.
         let status = unsafe {
             ffi::clEnqueueNDRangeKernel(

@@ -9,7 +9,10 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("layout", include_str!("../../../kernels/layout.cl")),
     ("loss", include_str!("../../../kernels/loss.cl")),
     ("norm_local", include_str!("../../../kernels/norm_local.cl")),
-    ("norm_meanvar", include_str!("../../../kernels/norm_meanvar.cl")),
+    (
+        "norm_meanvar",
+        include_str!("../../../kernels/norm_meanvar.cl"),
+    ),
     ("optimizer", include_str!("../../../kernels/optimizer.cl")),
     ("pool", include_str!("../../../kernels/pool.cl")),
     ("product", include_str!("../../../kernels/product.cl")),
@@ -21,7 +24,10 @@ pub fn source(file: &str) -> Option<&'static str> {
     if file == TEST.0 {
         return Some(TEST.1);
     }
-    SOURCES.iter().find(|(name, _)| *name == file).map(|(_, text)| *text)
+    SOURCES
+        .iter()
+        .find(|(name, _)| *name == file)
+        .map(|(_, text)| *text)
 }
 
 /// Trivial kernels for the tests of this folder.
@@ -37,7 +43,10 @@ mod tests {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
         for entry in std::fs::read_dir(folder).expect("the folder is there") {
             let path = entry.expect("its entries can be read").path();
-            let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let name = path
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .unwrap_or_default();
             if path.extension().is_some_and(|ending| ending == "cl") && name != "prelude" {
                 assert!(source(name).is_some(), "{name}.cl has no line in SOURCES");
             }

@@ -28,7 +28,12 @@ impl Prepared {
     ///
     /// # Errors
     /// The call that failed.
-    pub fn new(kernel: Kernel, step: &Step, buffers: &Buffers, precision: Precision) -> Result<Self, Failure> {
+    pub fn new(
+        kernel: Kernel,
+        step: &Step,
+        buffers: &Buffers,
+        precision: Precision,
+    ) -> Result<Self, Failure> {
         let mut scalars = Vec::new();
         for (index, argument) in (0..).zip(&step.call.arguments) {
             match argument {
@@ -37,7 +42,13 @@ impl Prepared {
             }
         }
         let grid = Grid::new(step.call.kernel.global, step.call.kernel.local);
-        Ok(Self { kernel, grid, scalars, precision, has_run: false })
+        Ok(Self {
+            kernel,
+            grid,
+            scalars,
+            precision,
+            has_run: false,
+        })
     }
 
     /// Sets the scalars and runs the kernel after all work so far.
@@ -47,8 +58,12 @@ impl Prepared {
     pub fn launch(&mut self, queue: &Queue, values: &Scalars) -> Result<(), Failure> {
         for &(index, scalar) in &self.scalars {
             match (scalar, self.precision) {
-                (Scalar::LearningRate, Precision::F32) => set(&self.kernel, index, &(values.learning_rate as f32)),
-                (Scalar::LearningRate, Precision::F64) => set(&self.kernel, index, &values.learning_rate),
+                (Scalar::LearningRate, Precision::F32) => {
+                    set(&self.kernel, index, &(values.learning_rate as f32))
+                }
+                (Scalar::LearningRate, Precision::F64) => {
+                    set(&self.kernel, index, &values.learning_rate)
+                }
                 (Scalar::Step, _) => set(&self.kernel, index, &values.step),
                 (Scalar::SeedLow, _) => set(&self.kernel, index, &(values.seed as u32)),
                 (Scalar::SeedHigh, _) => set(&self.kernel, index, &((values.seed >> 32) as u32)),
@@ -72,5 +87,7 @@ impl Prepared {
 fn set<T: Copy>(kernel: &Kernel, index: ffi::cl_uint, value: &T) -> Result<(), Failure> {
     let bytes: *const c_void = std::ptr::from_ref(value).cast();
     // SAFETY: the size is the value's own, and the call copies it; OpenCL refuses a size that is not the argument's.
-    check("clSetKernelArg", unsafe { ffi::clSetKernelArg(kernel.as_ptr(), index, size_of::<T>(), bytes) })
+    check("clSetKernelArg", unsafe {
+        ffi::clSetKernelArg(kernel.as_ptr(), index, size_of::<T>(), bytes)
+    })
 }

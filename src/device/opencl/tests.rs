@@ -79,7 +79,10 @@ fn plan(name: &str, factor: usize, precision: Precision, room: u64) -> Arc<Plan>
         .scalar(Scalar::SeedHigh)
         .scalar(Scalar::Images)
         .read(DST);
-    let arena = |name: &str, offset| Buffer { placement: Placement::Arena { offset }, ..persistent(name) };
+    let arena = |name: &str, offset| Buffer {
+        placement: Placement::Arena { offset },
+        ..persistent(name)
+    };
     let view = View::packed(Shape::Vector(COUNT), 1, 0);
     Arc::new(Plan {
         name: name.into(),
@@ -89,7 +92,11 @@ fn plan(name: &str, factor: usize, precision: Precision, room: u64) -> Arc<Plan>
         steps: vec![step("scale", scale), step("add", add)],
         forward_steps: 2,
         gradient_steps: 2,
-        buffers: vec![arena("src", 0), arena("dst", 4096), persistent(&format!("{name}.value"))],
+        buffers: vec![
+            arena("src", 0),
+            arena("dst", 4096),
+            persistent(&format!("{name}.value")),
+        ],
         arena_bytes: room * 4096,
         lower_bound_bytes: 0,
         parameters: Vec::new(),
@@ -105,19 +112,38 @@ fn plan(name: &str, factor: usize, precision: Precision, room: u64) -> Arc<Plan>
 
 fn persistent(name: &str) -> Buffer {
     let placement = Placement::Persistent;
-    Buffer { name: name.into(), element: Element::Real, elements: COUNT, bytes: 4000, placement, lifetime: 0..2 }
+    Buffer {
+        name: name.into(),
+        element: Element::Real,
+        elements: COUNT,
+        bytes: 4000,
+        placement,
+        lifetime: 0..2,
+    }
 }
 
 fn step(name: &str, call: Call) -> Step {
-    Step { name: name.into(), layer: None, call }
+    Step {
+        name: name.into(),
+        layer: None,
+        call,
+    }
 }
 
-const SCALARS: Scalars = Scalars { learning_rate: 0.5, step: 3, seed: 0x0123_4567_89ab_cdef, images: 2 };
+const SCALARS: Scalars = Scalars {
+    learning_rate: 0.5,
+    step: 3,
+    seed: 0x0123_4567_89ab_cdef,
+    images: 2,
+};
 /// What [`SCALARS`] add to each value.
 const ADDED: f64 = 0.5 + 3.0 + 1000.0 + 20.0;
 
 fn open(cache: &Path) -> OpenClDevice {
-    let found = devices().into_iter().next().expect("the tests need an OpenCL device (Debian: pocl-opencl-icd)");
+    let found = devices()
+        .into_iter()
+        .next()
+        .expect("the tests need an OpenCL device (Debian: pocl-opencl-icd)");
     OpenClDevice::open_with(&found, Cache::at(cache)).expect("the device opens")
 }
 
@@ -128,14 +154,18 @@ fn folder() -> tempfile::TempDir {
 /// Writes 0, 1, 2, … to src, runs all steps, reads the value's number `at`.
 fn run(device: &mut OpenClDevice, loaded: Loaded, at: usize) -> f64 {
     let src: Vec<f32> = (0_u16..COUNT as u16).map(f32::from).collect();
-    device.write(loaded, SRC, bytemuck::cast_slice(&src)).expect("it can be written");
+    device
+        .write(loaded, SRC, bytemuck::cast_slice(&src))
+        .expect("it can be written");
     device.run(loaded, 0..2, &SCALARS).expect("it runs");
     read(device, loaded, at)
 }
 
 fn read(device: &mut OpenClDevice, loaded: Loaded, at: usize) -> f64 {
     let mut value = vec![0_f32; COUNT];
-    device.read(loaded, VALUE, bytemuck::cast_slice_mut(&mut value)).expect("it can be read");
+    device
+        .read(loaded, VALUE, bytemuck::cast_slice_mut(&mut value))
+        .expect("it can be read");
     f64::from(value[at])
 }
 
@@ -143,8 +173,14 @@ fn read(device: &mut OpenClDevice, loaded: Loaded, at: usize) -> f64 {
 fn steps_run_in_order_with_their_scalars() {
     let cache = folder();
     let mut device = open(cache.path());
-    let loaded = device.load(&plan("a", 3, Precision::F32, 2)).expect("it loads");
-    assert_eq!(read(&mut device, loaded, 7), 0.0, "persistent buffers start as zeros");
+    let loaded = device
+        .load(&plan("a", 3, Precision::F32, 2))
+        .expect("it loads");
+    assert_eq!(
+        read(&mut device, loaded, 7),
+        0.0,
+        "persistent buffers start as zeros"
+    );
     assert_eq!(run(&mut device, loaded, 7), 21.0 + ADDED);
     assert_eq!(run(&mut device, loaded, 199), 2.0 * (3.0 * 199.0 + ADDED));
     let times = device.profile(loaded, 0..2, &SCALARS).expect("it runs");
@@ -160,16 +196,32 @@ fn kernels_with_other_defines_share_a_program_on_cpus() {
         let mut device = open(cache.path());
         let mut two = (*plan("a", 3, Precision::F32, 2)).clone();
         // The same function with another factor, back from dst to src: src = 5 * 3 * src.
-        let kernel = Kernel::new("test", "test_scale", 1).define("FACTOR", 5).define("HELPED", 1).global([100, 2, 1]);
-        two.steps.insert(1, step("again", Call::new(kernel, NoHost).read(DST).write(SRC)));
+        let kernel = Kernel::new("test", "test_scale", 1)
+            .define("FACTOR", 5)
+            .define("HELPED", 1)
+            .global([100, 2, 1]);
+        two.steps.insert(
+            1,
+            step("again", Call::new(kernel, NoHost).read(DST).write(SRC)),
+        );
         let loaded = device.load(&Arc::new(two)).expect("it loads");
-        assert_eq!(run(&mut device, loaded, 7), 0.0, "the third step is still to come");
+        assert_eq!(
+            run(&mut device, loaded, 7),
+            0.0,
+            "the third step is still to come"
+        );
         device.run(loaded, 2..3, &SCALARS).expect("it runs");
         assert_eq!(read(&mut device, loaded, 7), 21.0 + ADDED);
         let mut src = vec![0_f32; COUNT];
-        device.read(loaded, SRC, bytemuck::cast_slice_mut(&mut src)).expect("it can be read");
+        device
+            .read(loaded, SRC, bytemuck::cast_slice_mut(&mut src))
+            .expect("it can be read");
         assert_eq!(src[7], 5.0 * 21.0 + 1.0, "{start}");
-        let programs = if device.limits().class == Class::Cpu { 1 } else { 2 };
+        let programs = if device.limits().class == Class::Cpu {
+            1
+        } else {
+            2
+        };
         assert_eq!(device.program_count(), programs, "{start}");
     }
 }
@@ -178,12 +230,27 @@ fn kernels_with_other_defines_share_a_program_on_cpus() {
 fn double_precision_is_double() {
     let cache = folder();
     let mut device = open(cache.path());
-    let loaded = device.load(&plan("a", 3, Precision::F64, 2)).expect("it loads");
+    let loaded = device
+        .load(&plan("a", 3, Precision::F64, 2))
+        .expect("it loads");
     let src = [1.0 + 2f64.powi(-40); COUNT];
-    device.write(loaded, SRC, bytemuck::cast_slice(&src)).expect("it can be written");
-    device.run(loaded, 0..2, &Scalars { learning_rate: 0.1, ..SCALARS }).expect("it runs");
+    device
+        .write(loaded, SRC, bytemuck::cast_slice(&src))
+        .expect("it can be written");
+    device
+        .run(
+            loaded,
+            0..2,
+            &Scalars {
+                learning_rate: 0.1,
+                ..SCALARS
+            },
+        )
+        .expect("it runs");
     let mut value = [0_f64; COUNT];
-    device.read(loaded, VALUE, bytemuck::cast_slice_mut(&mut value)).expect("it can be read");
+    device
+        .read(loaded, VALUE, bytemuck::cast_slice_mut(&mut value))
+        .expect("it can be read");
     assert!((value[5] - (3.0 * src[5] + 1023.1)).abs() < 1e-12);
 }
 
@@ -191,21 +258,41 @@ fn double_precision_is_double() {
 fn plans_share_persistent_buffers_by_name_and_the_arena() {
     let cache = folder();
     let mut device = open(cache.path());
-    let training = device.load(&plan("a", 2, Precision::F32, 4)).expect("it loads");
+    let training = device
+        .load(&plan("a", 2, Precision::F32, 4))
+        .expect("it loads");
     assert_eq!(device.allocated_bytes(), 4 * 4096 + 4000);
-    let inference = device.load(&plan("a", 3, Precision::F32, 2)).expect("it loads");
+    let inference = device
+        .load(&plan("a", 3, Precision::F32, 2))
+        .expect("it loads");
     assert_eq!(device.allocated_bytes(), 4 * 4096 + 4000, "nothing new");
     assert_eq!(run(&mut device, training, 5), 10.0 + ADDED);
     assert_eq!(read(&mut device, inference, 5), 10.0 + ADDED);
     assert_eq!(run(&mut device, inference, 5), 25.0 + 2.0 * ADDED);
-    let larger = device.load(&plan("b", 2, Precision::F32, 8)).expect("it loads");
-    assert_eq!(device.allocated_bytes(), (4 + 8) * 4096 + 2 * 4000, "its own value, and a larger arena");
+    let larger = device
+        .load(&plan("b", 2, Precision::F32, 8))
+        .expect("it loads");
+    assert_eq!(
+        device.allocated_bytes(),
+        (4 + 8) * 4096 + 2 * 4000,
+        "its own value, and a larger arena"
+    );
     assert_eq!(read(&mut device, larger, 5), 0.0);
-    assert_eq!(run(&mut device, training, 5), 35.0 + 3.0 * ADDED, "older plans keep their arena");
+    assert_eq!(
+        run(&mut device, training, 5),
+        35.0 + 3.0 * ADDED,
+        "older plans keep their arena"
+    );
     device.clear().expect("it can be cleared");
     assert_eq!(device.allocated_bytes(), 0);
-    let again = device.load(&plan("a", 2, Precision::F32, 2)).expect("it loads");
-    assert_eq!(read(&mut device, again, 5), 0.0, "cleared buffers are new ones");
+    let again = device
+        .load(&plan("a", 2, Precision::F32, 2))
+        .expect("it loads");
+    assert_eq!(
+        read(&mut device, again, 5),
+        0.0,
+        "cleared buffers are new ones"
+    );
 }
 
 #[test]
@@ -213,7 +300,9 @@ fn plans_share_persistent_buffers_by_name_and_the_arena() {
 fn a_persistent_buffer_has_one_size() {
     let cache = folder();
     let mut device = open(cache.path());
-    device.load(&plan("a", 2, Precision::F32, 2)).expect("it loads");
+    device
+        .load(&plan("a", 2, Precision::F32, 2))
+        .expect("it loads");
     let mut other = (*plan("a", 2, Precision::F32, 2)).clone();
     other.buffers[VALUE.0].elements = 100;
     let _ = device.load(&Arc::new(other));
@@ -222,7 +311,11 @@ fn a_persistent_buffer_has_one_size() {
 /// The one file in a cache's folder.
 fn entry(cache: &Path) -> PathBuf {
     let mut entries = fs::read_dir(cache).expect("the cache was made");
-    let path = entries.next().expect("a program was kept").expect("it can be listed").path();
+    let path = entries
+        .next()
+        .expect("a program was kept")
+        .expect("it can be listed")
+        .path();
     assert!(entries.next().is_none(), "two steps share one program");
     path
 }
@@ -230,7 +323,9 @@ fn entry(cache: &Path) -> PathBuf {
 /// Loads and runs with a factor on a new device.
 fn result(cache: &Path, factor: usize) -> f64 {
     let mut device = open(cache);
-    let loaded = device.load(&plan("a", factor, Precision::F32, 2)).expect("it loads");
+    let loaded = device
+        .load(&plan("a", factor, Precision::F32, 2))
+        .expect("it loads");
     run(&mut device, loaded, 10) - ADDED
 }
 
@@ -240,19 +335,32 @@ const HEADER: usize = 8 + 4 + 32 + 32;
 #[test]
 fn cached_programs_are_used_when_whole_and_rebuilt_when_not() {
     let (two, three) = (folder(), folder());
-    assert_eq!((result(two.path(), 2), result(three.path(), 3)), (20.0, 30.0));
+    assert_eq!(
+        (result(two.path(), 2), result(three.path(), 3)),
+        (20.0, 30.0)
+    );
     let (path, other) = (entry(two.path()), entry(three.path()));
     let whole = fs::read(&path).expect("it was kept");
     let foreign = fs::read(&other).expect("it was kept");
 
     // Under the key of factor 2 stands, whole, the program of factor 3: what is used is seen in the result.
-    let planted = [&whole[..HEADER - 32], &Sha256::digest(&foreign[HEADER..]), &foreign[HEADER..]].concat();
+    let planted = [
+        &whole[..HEADER - 32],
+        &Sha256::digest(&foreign[HEADER..]),
+        &foreign[HEADER..],
+    ]
+    .concat();
     fs::write(&path, planted).expect("the cache is writable");
     assert_eq!(result(two.path(), 2), 30.0, "the cache was not used");
 
     let mut flipped = whole.clone();
     flipped[HEADER + 99] ^= 1;
-    let refused = [&whole[..HEADER - 32], &Sha256::digest(b"no program"), b"no program"].concat();
+    let refused = [
+        &whole[..HEADER - 32],
+        &Sha256::digest(b"no program"),
+        b"no program",
+    ]
+    .concat();
     let bad: [(&str, &[u8]); 5] = [
         ("a flipped bit", &flipped),
         ("cut short", &whole[..whole.len() / 2]),
@@ -265,7 +373,11 @@ fn cached_programs_are_used_when_whole_and_rebuilt_when_not() {
         assert_eq!(result(two.path(), 2), 20.0, "{how}");
         let replaced = fs::read(entry(two.path())).expect("it was kept again");
         assert_eq!(replaced[..HEADER - 32], whole[..HEADER - 32], "{how}");
-        assert_eq!(replaced[HEADER - 32..HEADER], *Sha256::digest(&replaced[HEADER..]), "{how}");
+        assert_eq!(
+            replaced[HEADER - 32..HEADER],
+            *Sha256::digest(&replaced[HEADER..]),
+            "{how}"
+        );
     }
 }
 
@@ -274,15 +386,32 @@ fn a_kernel_that_does_not_build_shows_the_compilers_log() {
     let cache = folder();
     let mut device = open(cache.path());
     let mut broken = (*plan("a", 2, Precision::F32, 2)).clone();
-    let kernel = Kernel::new("test", "test_broken", 1).define("BROKEN", 1).define("FACTOR", 2);
-    broken.steps.push(step("broken", Call::new(kernel, NoHost).write(DST)));
-    let error = device.load(&Arc::new(broken)).expect_err("it cannot be built");
+    let kernel = Kernel::new("test", "test_broken", 1)
+        .define("BROKEN", 1)
+        .define("FACTOR", 2);
+    broken
+        .steps
+        .push(step("broken", Call::new(kernel, NoHost).write(DST)));
+    let error = device
+        .load(&Arc::new(broken))
+        .expect_err("it cannot be built");
     assert_eq!(error.code, Code::E0702);
-    assert!(error.message.contains("kernels/test.cl (test_broken)"), "{error:?}");
-    assert!(error.message.contains(&device.description().name), "{error:?}");
-    assert!(error.notes.iter().any(|note| note.contains("no_such_name")), "{error:?}");
+    assert!(
+        error.message.contains("kernels/test.cl (test_broken)"),
+        "{error:?}"
+    );
+    assert!(
+        error.message.contains(&device.description().name),
+        "{error:?}"
+    );
+    assert!(
+        error.notes.iter().any(|note| note.contains("no_such_name")),
+        "{error:?}"
+    );
     // The device goes on.
-    let loaded = device.load(&plan("a", 2, Precision::F32, 2)).expect("it loads");
+    let loaded = device
+        .load(&plan("a", 2, Precision::F32, 2))
+        .expect("it loads");
     assert_eq!(run(&mut device, loaded, 1), 2.0 + ADDED);
 }
 
@@ -292,7 +421,9 @@ fn a_kernel_that_is_not_there_is_named() {
     let mut device = open(cache.path());
     let mut broken = (*plan("a", 2, Precision::F32, 2)).clone();
     broken.steps[0].call.kernel.function = "test_missing";
-    let error = device.load(&Arc::new(broken)).expect_err("there is no such kernel");
+    let error = device
+        .load(&Arc::new(broken))
+        .expect_err("there is no such kernel");
     assert_eq!(error.code, Code::E0702);
     assert!(error.message.contains("test_missing"), "{error:?}");
 }
@@ -302,9 +433,14 @@ fn a_plan_that_is_too_large_is_refused_with_the_batch_that_fits() {
     let cache = folder();
     let mut device = open(cache.path());
     let room = device.limits().allocation_bytes / 4096;
-    let error = device.load(&plan("a", 2, Precision::F32, 2 * room)).expect_err("it cannot fit");
+    let error = device
+        .load(&plan("a", 2, Precision::F32, 2 * room))
+        .expect_err("it cannot fit");
     assert_eq!(error.code, Code::E0703);
-    assert!(error.message.contains(&format!("{}", 2 * room * 4096)), "{error:?}");
+    assert!(
+        error.message.contains(&format!("{}", 2 * room * 4096)),
+        "{error:?}"
+    );
     assert!(error.help.is_some_and(|help| help.contains("--batch")));
     assert_eq!(device.allocated_bytes(), 0);
 }
@@ -316,8 +452,21 @@ fn a_step_that_fails_names_call_step_kernel_and_status() {
     let mut broken = (*plan("a", 2, Precision::F32, 2)).clone();
     broken.steps[0].call.kernel.local = Some([7, 1, 1]); // does not divide 100
     let loaded = device.load(&Arc::new(broken)).expect("it loads");
-    let error = device.run(loaded, 0..2, &SCALARS).expect_err("the groups do not fit");
+    let error = device
+        .run(loaded, 0..2, &SCALARS)
+        .expect_err("the groups do not fit");
     assert_eq!(error.code, Code::E0704);
-    assert!(error.message.contains("clEnqueueNDRangeKernel gave CL_INVALID_WORK_GROUP_SIZE"), "{error:?}");
-    assert!(error.notes.iter().any(|note| note.contains("`scale`") && note.contains("test_scale")), "{error:?}");
+    assert!(
+        error
+            .message
+            .contains("clEnqueueNDRangeKernel gave CL_INVALID_WORK_GROUP_SIZE"),
+        "{error:?}"
+    );
+    assert!(
+        error
+            .notes
+            .iter()
+            .any(|note| note.contains("`scale`") && note.contains("test_scale")),
+        "{error:?}"
+    );
 }

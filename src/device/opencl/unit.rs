@@ -24,21 +24,32 @@ impl Unit {
     pub fn of(kernel: &Kernel, precision: Precision) -> Self {
         let mut defines = kernel.defines.clone();
         defines.sort_unstable();
-        Self { file: kernel.file, defines, double: precision == Precision::F64 }
+        Self {
+            file: kernel.file,
+            defines,
+            double: precision == Precision::F64,
+        }
     }
 
     /// The text for the compiler. `#line` makes its log speak of the files in `kernels/`.
     pub fn text(&self) -> String {
         let source = sources::source(self.file);
-        let source = source.unwrap_or_else(|| panic!("internal error: there is no kernels/{}.cl", self.file));
+        let source = source
+            .unwrap_or_else(|| panic!("internal error: there is no kernels/{}.cl", self.file));
         let (file, prelude) = (self.file, sources::PRELUDE);
-        format!("#line 1 \"kernels/prelude.cl\"\n{prelude}\n#line 1 \"kernels/{file}.cl\"\n{source}\n")
+        format!(
+            "#line 1 \"kernels/prelude.cl\"\n{prelude}\n#line 1 \"kernels/{file}.cl\"\n{source}\n"
+        )
     }
 
     /// The compiler's options that do not depend on the kernel.
     pub fn base_options(&self) -> &'static str {
         // Without -w PoCL writes the number of warnings to the standard error.
-        if self.double { "-w -D REAL=double -D PRECISION_F64=1" } else { "-w -D REAL=float" }
+        if self.double {
+            "-w -D REAL=double -D PRECISION_F64=1"
+        } else {
+            "-w -D REAL=float"
+        }
     }
 
     /// The compiler's options: the number type, then the defines in the order of their names.
@@ -46,8 +57,12 @@ impl Unit {
         let mut options = self.base_options().to_string();
         for (name, value) in &self.defines {
             // Drivers split options at white space, and each understands quotes in its own way.
-            let safe = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '\\' | '`' | '$' | ';');
-            assert!(value.chars().all(safe), "internal error: the define {name}={value} is not safe as an option");
+            let safe =
+                |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '\\' | '`' | '$' | ';');
+            assert!(
+                value.chars().all(safe),
+                "internal error: the define {name}={value} is not safe as an option"
+            );
             let _ = write!(options, " -D {name}={value}");
         }
         options
@@ -60,9 +75,19 @@ mod tests {
 
     #[test]
     fn options_are_sorted_and_real_numbers_stay_whole() {
-        let kernel = Kernel::new("test", "f", 1).define("W", 3).define("A", 1).define_real("RATE", 1e-4);
-        assert_eq!(Unit::of(&kernel, Precision::F32).options(), "-w -D REAL=float -D A=1 -D RATE=((REAL)1e-4) -D W=3");
-        assert!(Unit::of(&kernel, Precision::F64).options().starts_with("-w -D REAL=double -D PRECISION_F64=1 -D A=1"));
+        let kernel = Kernel::new("test", "f", 1)
+            .define("W", 3)
+            .define("A", 1)
+            .define_real("RATE", 1e-4);
+        assert_eq!(
+            Unit::of(&kernel, Precision::F32).options(),
+            "-w -D REAL=float -D A=1 -D RATE=((REAL)1e-4) -D W=3"
+        );
+        assert!(
+            Unit::of(&kernel, Precision::F64)
+                .options()
+                .starts_with("-w -D REAL=double -D PRECISION_F64=1 -D A=1")
+        );
     }
 
     #[test]

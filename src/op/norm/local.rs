@@ -3,7 +3,10 @@
 use rayon::prelude::*;
 
 use super::super::conv::image_only;
-use super::super::emit::{Back, BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site, elements, elements_mut, take};
+use super::super::emit::{
+    Back, BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site,
+    elements, elements_mut, take,
+};
 use super::super::real::Real;
 use super::super::shape::Shape;
 use super::super::view::{D_DST, D_SRC, DST, SRC, View};
@@ -33,7 +36,11 @@ impl LocalResponse {
             .define_real("BETA", self.beta)
             .define_real("K", self.k)
             .global([width, height, view.batch]);
-        if self.beta == 0.75 { kernel.define("BETA_075", 1) } else { kernel }
+        if self.beta == 0.75 {
+            kernel.define("BETA_075", 1)
+        } else {
+            kernel
+        }
     }
 
     /// `t^-beta`.
@@ -47,14 +54,21 @@ impl LocalResponse {
     }
 
     /// `sums[c]` = the sum of `values` over the window centred on `c`. `padded` is scratch.
-    fn window_sums<T: Real>(&self, values: impl Iterator<Item = T>, padded: &mut [T], sums: &mut [T]) {
+    fn window_sums<T: Real>(
+        &self,
+        values: impl Iterator<Item = T>,
+        padded: &mut [T],
+        sums: &mut [T],
+    ) {
         let half = self.size / 2;
         for (slot, value) in padded[half..].iter_mut().zip(values) {
             *slot = value;
         }
         sums.copy_from_slice(&padded[..sums.len()]);
         for j in 1..self.size {
-            sums.iter_mut().zip(&padded[j..]).for_each(|(sum, value)| *sum += *value);
+            sums.iter_mut()
+                .zip(&padded[j..])
+                .for_each(|(sum, value)| *sum += *value);
         }
     }
 
@@ -77,9 +91,21 @@ impl Op for LocalResponse {
 
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let (src, dst) = (site.source(), site.destination);
-        let kernel = dst.view.define(src.view.define(self.kernel("norm_local_forward", "FORWARD", &src.view), SRC), DST);
-        let host = Forward { op: *self, src: src.view, dst: dst.view };
-        ledger.step(site.named("forward"), Some(site.layer), Call::new(kernel, host).read(src.buffer).write(dst.buffer));
+        let kernel = dst.view.define(
+            src.view
+                .define(self.kernel("norm_local_forward", "FORWARD", &src.view), SRC),
+            DST,
+        );
+        let host = Forward {
+            op: *self,
+            src: src.view,
+            dst: dst.view,
+        };
+        ledger.step(
+            site.named("forward"),
+            Some(site.layer),
+            Call::new(kernel, host).read(src.buffer).write(dst.buffer),
+        );
         Vec::new()
     }
 
@@ -87,9 +113,24 @@ impl Op for LocalResponse {
         let Some(d_src) = back.d_src[0] else { return };
         let (src, d_dst) = (site.source(), back.d_dst);
         let kernel = self.kernel("norm_local_backward", "BACKWARD", &src.view);
-        let kernel = d_src.view.define(d_dst.view.define(src.view.define(kernel, SRC), D_DST), D_SRC);
-        let host = Backward { op: *self, src: src.view, d_dst: d_dst.view, d_src: d_src.view };
-        ledger.step(site.named("backward"), Some(site.layer), Call::new(kernel, host).read(src.buffer).read(d_dst.buffer).write(d_src.buffer));
+        let kernel = d_src.view.define(
+            d_dst.view.define(src.view.define(kernel, SRC), D_DST),
+            D_SRC,
+        );
+        let host = Backward {
+            op: *self,
+            src: src.view,
+            d_dst: d_dst.view,
+            d_src: d_src.view,
+        };
+        ledger.step(
+            site.named("backward"),
+            Some(site.layer),
+            Call::new(kernel, host)
+                .read(src.buffer)
+                .read(d_dst.buffer)
+                .write(d_src.buffer),
+        );
     }
 }
 
@@ -113,44 +154,70 @@ impl RealRoutine for Forward {
         let [src, dst] = take(buffers);
         let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
         let [channels, height, width] = self.src.shape.dimensions();
-        dst.par_chunks_mut(self.dst.image).enumerate().for_each(|(n, dst)| {
-            let (mut padded, mut sums) = (vec![T::zero(); channels + self.op.size], vec![T::zero(); channels]);
-            for y in 0..height {
-                for x in 0..width {
-                    let (from, to) = (self.src.at(n, 0, y, x), self.dst.at(0, 0, y, x));
-                    let a = &src[from..from + channels];
-                    self.op.denominators(a, &mut padded, &mut sums);
-                    for ((out, &a), &t) in dst[to..to + channels].iter_mut().zip(a).zip(&sums) {
-                        *out = a * self.op.power(t);
+        dst.par_chunks_mut(self.dst.image)
+            .enumerate()
+            .for_each(|(n, dst)| {
+                let (mut padded, mut sums) = (
+                    vec![T::zero(); channels + self.op.size],
+                    vec![T::zero(); channels],
+                );
+                for y in 0..height {
+                    for x in 0..width {
+                        let (from, to) = (self.src.at(n, 0, y, x), self.dst.at(0, 0, y, x));
+                        let a = &src[from..from + channels];
+                        self.op.denominators(a, &mut padded, &mut sums);
+                        for ((out, &a), &t) in dst[to..to + channels].iter_mut().zip(a).zip(&sums) {
+                            *out = a * self.op.power(t);
+                        }
                     }
                 }
-            }
-        });
+            });
     }
 }
 
 impl RealRoutine for Backward {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let [src, d_dst, d_src] = take(buffers);
-        let (src, d_dst, d_src): (&[T], &[T], &mut [T]) = (elements(src), elements(d_dst), elements_mut(d_src));
+        let (src, d_dst, d_src): (&[T], &[T], &mut [T]) =
+            (elements(src), elements(d_dst), elements_mut(d_src));
         let [channels, height, width] = self.src.shape.dimensions();
         let factor = T::of(2.0) * T::of(self.op.alpha) * T::of(self.op.beta);
-        d_src.par_chunks_mut(self.d_src.image).enumerate().for_each(|(n, d_src)| {
-            let zeros = || vec![T::zero(); channels];
-            let (mut padded, mut t, mut powers, mut sums) = (vec![T::zero(); channels + self.op.size], zeros(), zeros(), zeros());
-            for y in 0..height {
-                for x in 0..width {
-                    let (from, up, to) = (self.src.at(n, 0, y, x), self.d_dst.at(n, 0, y, x), self.d_src.at(0, 0, y, x));
-                    let (a, d) = (&src[from..from + channels], &d_dst[up..up + channels]);
-                    self.op.denominators(a, &mut padded, &mut t);
-                    powers.iter_mut().zip(&t).for_each(|(power, &t)| *power = self.op.power(t));
-                    let terms = a.iter().zip(d).zip(&powers).zip(&t).map(|(((&a, &d), &power), &t)| d * a * power / t);
-                    self.op.window_sums(terms, &mut padded, &mut sums);
-                    for (c, out) in d_src[to..to + channels].iter_mut().enumerate() {
-                        *out = d[c] * powers[c] - factor * a[c] * sums[c];
+        d_src
+            .par_chunks_mut(self.d_src.image)
+            .enumerate()
+            .for_each(|(n, d_src)| {
+                let zeros = || vec![T::zero(); channels];
+                let (mut padded, mut t, mut powers, mut sums) = (
+                    vec![T::zero(); channels + self.op.size],
+                    zeros(),
+                    zeros(),
+                    zeros(),
+                );
+                for y in 0..height {
+                    for x in 0..width {
+                        let (from, up, to) = (
+                            self.src.at(n, 0, y, x),
+                            self.d_dst.at(n, 0, y, x),
+                            self.d_src.at(0, 0, y, x),
+                        );
+                        let (a, d) = (&src[from..from + channels], &d_dst[up..up + channels]);
+                        self.op.denominators(a, &mut padded, &mut t);
+                        powers
+                            .iter_mut()
+                            .zip(&t)
+                            .for_each(|(power, &t)| *power = self.op.power(t));
+                        let terms = a
+                            .iter()
+                            .zip(d)
+                            .zip(&powers)
+                            .zip(&t)
+                            .map(|(((&a, &d), &power), &t)| d * a * power / t);
+                        self.op.window_sums(terms, &mut padded, &mut sums);
+                        for (c, out) in d_src[to..to + channels].iter_mut().enumerate() {
+                            *out = d[c] * powers[c] - factor * a[c] * sums[c];
+                        }
                     }
                 }
-            }
-        });
+            });
     }
 }

@@ -3,7 +3,10 @@
 use rayon::prelude::*;
 
 use super::super::conv::image_only;
-use super::super::emit::{Back, BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site, elements, elements_mut, take};
+use super::super::emit::{
+    Back, BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site,
+    elements, elements_mut, take,
+};
 use super::super::real::Real;
 use super::super::shape::Shape;
 use super::super::view::{D_DST, D_SRC, DST, SRC, View};
@@ -33,11 +36,23 @@ impl MeanVariance {
         let [channels, height, width] = view.shape.dimensions();
         let count = T::of((height * width) as f64);
         let mut mean = vec![T::zero(); channels];
-        for_rows(view, n, |at| mean.iter_mut().zip(&src[at..]).for_each(|(mean, value)| *mean += *value));
+        for_rows(view, n, |at| {
+            mean.iter_mut()
+                .zip(&src[at..])
+                .for_each(|(mean, value)| *mean += *value)
+        });
         mean.iter_mut().for_each(|mean| *mean /= count);
         let mut scale = vec![T::zero(); channels];
-        for_rows(view, n, |at| scale.iter_mut().zip(&src[at..]).zip(&mean).for_each(|((sum, value), mean)| *sum += (*value - *mean) * (*value - *mean)));
-        scale.iter_mut().for_each(|sum| *sum = T::one() / (*sum / count + T::of(self.eps)).sqrt());
+        for_rows(view, n, |at| {
+            scale
+                .iter_mut()
+                .zip(&src[at..])
+                .zip(&mean)
+                .for_each(|((sum, value), mean)| *sum += (*value - *mean) * (*value - *mean))
+        });
+        scale
+            .iter_mut()
+            .for_each(|sum| *sum = T::one() / (*sum / count + T::of(self.eps)).sqrt());
         (mean, scale)
     }
 }
@@ -63,9 +78,23 @@ impl Op for MeanVariance {
 
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let (src, dst) = (site.source(), site.destination);
-        let kernel = dst.view.define(src.view.define(self.kernel("norm_meanvar_forward", "FORWARD", &src.view), SRC), DST);
-        let host = Forward { op: *self, src: src.view, dst: dst.view };
-        ledger.step(site.named("forward"), Some(site.layer), Call::new(kernel, host).read(src.buffer).write(dst.buffer));
+        let kernel = dst.view.define(
+            src.view.define(
+                self.kernel("norm_meanvar_forward", "FORWARD", &src.view),
+                SRC,
+            ),
+            DST,
+        );
+        let host = Forward {
+            op: *self,
+            src: src.view,
+            dst: dst.view,
+        };
+        ledger.step(
+            site.named("forward"),
+            Some(site.layer),
+            Call::new(kernel, host).read(src.buffer).write(dst.buffer),
+        );
         Vec::new()
     }
 
@@ -73,9 +102,24 @@ impl Op for MeanVariance {
         let Some(d_src) = back.d_src[0] else { return };
         let (src, d_dst) = (site.source(), back.d_dst);
         let kernel = self.kernel("norm_meanvar_backward", "BACKWARD", &src.view);
-        let kernel = d_src.view.define(d_dst.view.define(src.view.define(kernel, SRC), D_DST), D_SRC);
-        let host = Backward { op: *self, src: src.view, d_dst: d_dst.view, d_src: d_src.view };
-        ledger.step(site.named("backward"), Some(site.layer), Call::new(kernel, host).read(src.buffer).read(d_dst.buffer).write(d_src.buffer));
+        let kernel = d_src.view.define(
+            d_dst.view.define(src.view.define(kernel, SRC), D_DST),
+            D_SRC,
+        );
+        let host = Backward {
+            op: *self,
+            src: src.view,
+            d_dst: d_dst.view,
+            d_src: d_src.view,
+        };
+        ledger.step(
+            site.named("backward"),
+            Some(site.layer),
+            Call::new(kernel, host)
+                .read(src.buffer)
+                .read(d_dst.buffer)
+                .write(d_src.buffer),
+        );
     }
 }
 
@@ -99,48 +143,63 @@ impl RealRoutine for Forward {
         let [src, dst] = take(buffers);
         let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
         let [channels, height, width] = self.src.shape.dimensions();
-        dst.par_chunks_mut(self.dst.image).enumerate().for_each(|(n, dst)| {
-            let (mean, scale) = self.op.statistics(src, &self.src, n);
-            for y in 0..height {
-                for x in 0..width {
-                    let (from, to) = (self.src.at(n, 0, y, x), self.dst.at(0, 0, y, x));
-                    for c in 0..channels {
-                        dst[to + c] = (src[from + c] - mean[c]) * scale[c];
+        dst.par_chunks_mut(self.dst.image)
+            .enumerate()
+            .for_each(|(n, dst)| {
+                let (mean, scale) = self.op.statistics(src, &self.src, n);
+                for y in 0..height {
+                    for x in 0..width {
+                        let (from, to) = (self.src.at(n, 0, y, x), self.dst.at(0, 0, y, x));
+                        for c in 0..channels {
+                            dst[to + c] = (src[from + c] - mean[c]) * scale[c];
+                        }
                     }
                 }
-            }
-        });
+            });
     }
 }
 
 impl RealRoutine for Backward {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let [src, d_dst, d_src] = take(buffers);
-        let (src, d_dst, d_src): (&[T], &[T], &mut [T]) = (elements(src), elements(d_dst), elements_mut(d_src));
+        let (src, d_dst, d_src): (&[T], &[T], &mut [T]) =
+            (elements(src), elements(d_dst), elements_mut(d_src));
         let [channels, height, width] = self.src.shape.dimensions();
         let count = T::of((height * width) as f64);
-        d_src.par_chunks_mut(self.d_src.image).enumerate().for_each(|(n, d_src)| {
-            let (mean, scale) = self.op.statistics(src, &self.src, n);
-            let (mut average, mut along) = (vec![T::zero(); channels], vec![T::zero(); channels]);
-            let places = |y, x| (self.src.at(n, 0, y, x), self.d_dst.at(n, 0, y, x), self.d_src.at(0, 0, y, x));
-            for y in 0..height {
-                for x in 0..width {
-                    let (from, up, _) = places(y, x);
-                    for c in 0..channels {
-                        average[c] += d_dst[up + c];
-                        along[c] += d_dst[up + c] * ((src[from + c] - mean[c]) * scale[c]);
+        d_src
+            .par_chunks_mut(self.d_src.image)
+            .enumerate()
+            .for_each(|(n, d_src)| {
+                let (mean, scale) = self.op.statistics(src, &self.src, n);
+                let (mut average, mut along) =
+                    (vec![T::zero(); channels], vec![T::zero(); channels]);
+                let places = |y, x| {
+                    (
+                        self.src.at(n, 0, y, x),
+                        self.d_dst.at(n, 0, y, x),
+                        self.d_src.at(0, 0, y, x),
+                    )
+                };
+                for y in 0..height {
+                    for x in 0..width {
+                        let (from, up, _) = places(y, x);
+                        for c in 0..channels {
+                            average[c] += d_dst[up + c];
+                            along[c] += d_dst[up + c] * ((src[from + c] - mean[c]) * scale[c]);
+                        }
                     }
                 }
-            }
-            for y in 0..height {
-                for x in 0..width {
-                    let (from, up, to) = places(y, x);
-                    for c in 0..channels {
-                        let normal = (src[from + c] - mean[c]) * scale[c];
-                        d_src[to + c] = (d_dst[up + c] - average[c] / count - normal * (along[c] / count)) * scale[c];
+                for y in 0..height {
+                    for x in 0..width {
+                        let (from, up, to) = places(y, x);
+                        for c in 0..channels {
+                            let normal = (src[from + c] - mean[c]) * scale[c];
+                            d_src[to + c] =
+                                (d_dst[up + c] - average[c] / count - normal * (along[c] / count))
+                                    * scale[c];
+                        }
                     }
                 }
-            }
-        });
+            });
     }
 }

@@ -15,10 +15,25 @@ pub static KIND: Kind = Kind {
     name: "normalization",
     width: None,
     attributes: &[
-        Attribute::variant("local", "local response normalization across channels (the default)"),
+        Attribute::variant(
+            "local",
+            "local response normalization across channels (the default)",
+        ),
         Attribute::variant("meanvar", "per image and channel: zero mean, unit variance"),
-        Attribute::key("size", Type::Whole { min: 1 }, "5", "channels of the window, odd").of(&["local"]),
-        Attribute::key("alpha", POSITIVE_REAL, "1e-4", "factor of the sum of squares, not divided by size").of(&["local"]),
+        Attribute::key(
+            "size",
+            Type::Whole { min: 1 },
+            "5",
+            "channels of the window, odd",
+        )
+        .of(&["local"]),
+        Attribute::key(
+            "alpha",
+            POSITIVE_REAL,
+            "1e-4",
+            "factor of the sum of squares, not divided by size",
+        )
+        .of(&["local"]),
         Attribute::key("beta", ANY_REAL, "0.75", "exponent").of(&["local"]),
         Attribute::key("k", POSITIVE_REAL, "2", "added to the sum").of(&["local"]),
         Attribute::key("eps", POSITIVE_REAL, "1e-5", "added to the variance").of(&["meanvar"]),
@@ -28,18 +43,28 @@ pub static KIND: Kind = Kind {
 
 fn build(arguments: &Arguments<'_>, _: &Recipe, sink: &mut Diagnostics) -> Option<Arc<dyn Op>> {
     if arguments.variant == "meanvar" {
-        return Some(Arc::new(meanvar::MeanVariance { eps: arguments.real("eps").unwrap_or(1e-5) }));
+        return Some(Arc::new(meanvar::MeanVariance {
+            eps: arguments.real("eps").unwrap_or(1e-5),
+        }));
     }
     let size = arguments.whole("size", 5);
     if size % 2 == 0 {
         sink.push(
-            Diagnostic::error(Code::E0205, format!("`size` must be odd, so that the window has a centre, and {size} is even"))
-                .at(arguments.source, arguments.span("size"))
-                .help(format!("write `size={}` or `size={}`", size - 1, size + 1)),
+            Diagnostic::error(
+                Code::E0205,
+                format!("`size` must be odd, so that the window has a centre, and {size} is even"),
+            )
+            .at(arguments.source, arguments.span("size"))
+            .help(format!("write `size={}` or `size={}`", size - 1, size + 1)),
         );
         return None;
     }
     let real = |key, default| arguments.real(key).unwrap_or(default);
     let (alpha, beta, k) = (real("alpha", 1e-4), real("beta", 0.75), real("k", 2.0));
-    Some(Arc::new(local::LocalResponse { size, alpha, beta, k }))
+    Some(Arc::new(local::LocalResponse {
+        size,
+        alpha,
+        beta,
+        k,
+    }))
 }

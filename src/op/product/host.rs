@@ -75,13 +75,21 @@ pub struct Transpose {
 
 impl Product {
     fn threads(&self) -> Threads {
-        if self.images() == 1 { Threads::All } else { Threads::One }
+        if self.images() == 1 {
+            Threads::All
+        } else {
+            Threads::One
+        }
     }
 
     /// Whether the patches of one group are the source itself, a row a pixel.
     fn patches_are_pixels(&self) -> bool {
         let (w, [_, height, width]) = (&self.window, self.src.shape.dimensions());
-        w.size.area() == 1 && w.stride.area() == 1 && w.pad.area() == 0 && w.pad.height + w.pad.width == 0 && (height == 1 || self.src.row == width * self.src.pixel)
+        w.size.area() == 1
+            && w.stride.area() == 1
+            && w.pad.area() == 0
+            && w.pad.height + w.pad.width == 0
+            && (height == 1 || self.src.row == width * self.src.pixel)
     }
 
     /// The patches of image `n`, group `g`: a row an output pixel, `[KY][KX][IC]` in it; zeros outside the image.
@@ -92,24 +100,33 @@ impl Product {
         let mut patches = vec![T::zero(); oh * ow * depth];
         for oy in 0..oh {
             for ky in 0..p.height {
-                let Some(y) = (oy * self.window.stride.height + ky).checked_sub(self.window.pad.height).filter(|y| *y < ih) else { continue };
+                let Some(y) = (oy * self.window.stride.height + ky)
+                    .checked_sub(self.window.pad.height)
+                    .filter(|y| *y < ih)
+                else {
+                    continue;
+                };
                 for ox in 0..ow {
                     let row = (oy * ow + ox) * depth + ky * p.width * ic;
                     let left = ox * self.window.stride.width;
                     // The filter columns that lie inside the image.
                     let first = self.window.pad.width.saturating_sub(left).min(p.width);
-                    let last = (iw + self.window.pad.width).saturating_sub(left).min(p.width);
+                    let last = (iw + self.window.pad.width)
+                        .saturating_sub(left)
+                        .min(p.width);
                     if first >= last {
                         continue;
                     }
                     let x = left + first - self.window.pad.width;
                     let from = self.src.at(n, g * ic, y, x);
                     if self.src.pixel == ic {
-                        patches[row + first * ic..row + last * ic].copy_from_slice(&src[from..from + (last - first) * ic]);
+                        patches[row + first * ic..row + last * ic]
+                            .copy_from_slice(&src[from..from + (last - first) * ic]);
                     } else {
                         for kx in first..last {
                             let at = from + (kx - first) * self.src.pixel;
-                            patches[row + kx * ic..row + (kx + 1) * ic].copy_from_slice(&src[at..at + ic]);
+                            patches[row + kx * ic..row + (kx + 1) * ic]
+                                .copy_from_slice(&src[at..at + ic]);
                         }
                     }
                 }
@@ -124,13 +141,26 @@ impl Product {
         let ((ih, iw), (oh, ow)) = (self.input(), self.output());
         for oy in 0..oh {
             for ky in 0..p.height {
-                let Some(y) = (oy * self.window.stride.height + ky).checked_sub(self.window.pad.height).filter(|y| *y < ih) else { continue };
+                let Some(y) = (oy * self.window.stride.height + ky)
+                    .checked_sub(self.window.pad.height)
+                    .filter(|y| *y < ih)
+                else {
+                    continue;
+                };
                 for ox in 0..ow {
                     for kx in 0..p.width {
-                        let Some(x) = (ox * self.window.stride.width + kx).checked_sub(self.window.pad.width).filter(|x| *x < iw) else { continue };
+                        let Some(x) = (ox * self.window.stride.width + kx)
+                            .checked_sub(self.window.pad.width)
+                            .filter(|x| *x < iw)
+                        else {
+                            continue;
+                        };
                         let from = (oy * ow + ox) * p.depth() + (ky * p.width + kx) * p.inputs;
                         let to = view.at(0, g * p.inputs, y, x);
-                        for (sum, value) in d_src[to..to + p.inputs].iter_mut().zip(&patches[from..from + p.inputs]) {
+                        for (sum, value) in d_src[to..to + p.inputs]
+                            .iter_mut()
+                            .zip(&patches[from..from + p.inputs])
+                        {
                             *sum += *value;
                         }
                     }
@@ -143,7 +173,12 @@ impl Product {
     fn panel(&self, g: usize, panel: usize) -> Matrix {
         let p = &self.panels;
         let columns = (p.outputs - panel * p.panel).min(p.panel);
-        Matrix::new(p.depth(), columns, (g * p.count() + panel) * p.depth() * p.panel, p.panel)
+        Matrix::new(
+            p.depth(),
+            columns,
+            (g * p.count() + panel) * p.depth() * p.panel,
+            p.panel,
+        )
     }
 }
 
@@ -164,50 +199,72 @@ impl RealRoutine for Forward {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let (src, weight, bias, dst): (&[T], &[T], &[T], &mut [T]) = if self.bias {
             let [src, weight, bias, dst] = take(buffers);
-            (elements(src), elements(weight), elements(bias), elements_mut(dst))
+            (
+                elements(src),
+                elements(weight),
+                elements(bias),
+                elements_mut(dst),
+            )
         } else {
             let [src, weight, dst] = take(buffers);
             (elements(src), elements(weight), &[], elements_mut(dst))
         };
         let (product, p, view) = (&self.product, &self.product.panels, &self.product.dst);
         let (oh, ow) = product.output();
-        dst.par_chunks_mut(view.image).enumerate().for_each(|(n, dst)| {
-            for g in 0..p.groups {
-                let mut result = vec![T::zero(); oh * ow * p.outputs];
-                let own;
-                let (a, am): (&[T], Matrix) = if product.patches_are_pixels() {
-                    (src, Matrix::new(oh * ow, p.inputs, product.src.at(n, g * p.inputs, 0, 0), product.src.pixel))
-                } else {
-                    own = product.patches(src, n, g);
-                    (&own, Matrix::new(oh * ow, p.depth(), 0, p.depth()))
-                };
-                for panel in 0..p.count() {
-                    let b = product.panel(g, panel);
-                    let c = Matrix::new(oh * ow, b.columns, panel * p.panel, p.outputs);
-                    multiply((&mut result, c), (a, am), (weight, b), false, product.threads());
-                }
-                for (pixel, row) in result.chunks_exact(p.outputs).enumerate() {
-                    let to = view.at(0, g * p.outputs, pixel / ow, pixel % ow);
-                    let out = &mut dst[to..to + p.outputs];
-                    if self.bias {
-                        let bias = &bias[g * p.outputs..];
-                        for ((out, value), bias) in out.iter_mut().zip(row).zip(bias) {
-                            *out = *value + *bias;
-                        }
+        dst.par_chunks_mut(view.image)
+            .enumerate()
+            .for_each(|(n, dst)| {
+                for g in 0..p.groups {
+                    let mut result = vec![T::zero(); oh * ow * p.outputs];
+                    let own;
+                    let (a, am): (&[T], Matrix) = if product.patches_are_pixels() {
+                        (
+                            src,
+                            Matrix::new(
+                                oh * ow,
+                                p.inputs,
+                                product.src.at(n, g * p.inputs, 0, 0),
+                                product.src.pixel,
+                            ),
+                        )
                     } else {
-                        out.copy_from_slice(row);
+                        own = product.patches(src, n, g);
+                        (&own, Matrix::new(oh * ow, p.depth(), 0, p.depth()))
+                    };
+                    for panel in 0..p.count() {
+                        let b = product.panel(g, panel);
+                        let c = Matrix::new(oh * ow, b.columns, panel * p.panel, p.outputs);
+                        multiply(
+                            (&mut result, c),
+                            (a, am),
+                            (weight, b),
+                            false,
+                            product.threads(),
+                        );
                     }
-                    self.act.apply(out);
+                    for (pixel, row) in result.chunks_exact(p.outputs).enumerate() {
+                        let to = view.at(0, g * p.outputs, pixel / ow, pixel % ow);
+                        let out = &mut dst[to..to + p.outputs];
+                        if self.bias {
+                            let bias = &bias[g * p.outputs..];
+                            for ((out, value), bias) in out.iter_mut().zip(row).zip(bias) {
+                                *out = *value + *bias;
+                            }
+                        } else {
+                            out.copy_from_slice(row);
+                        }
+                        self.act.apply(out);
+                    }
                 }
-            }
-        });
+            });
     }
 }
 
 impl RealRoutine for BackwardData {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let [weight, d_dst, d_src] = take(buffers);
-        let (weight, d_dst, d_src): (&[T], &[T], &mut [T]) = (elements(weight), elements(d_dst), elements_mut(d_src));
+        let (weight, d_dst, d_src): (&[T], &[T], &mut [T]) =
+            (elements(weight), elements(d_dst), elements_mut(d_src));
         let restored;
         let weight = match &self.transposed {
             None => weight,
@@ -218,54 +275,80 @@ impl RealRoutine for BackwardData {
         };
         let (product, p) = (&self.product, &self.product.panels);
         let (oh, ow) = product.output();
-        d_src.par_chunks_mut(self.d_src.image).enumerate().for_each(|(n, d_src)| {
-            for g in 0..p.groups {
-                let upstream = pixels(d_dst, &self.d_dst, n, g * p.outputs, p.outputs);
-                let mut patches = vec![T::zero(); oh * ow * p.depth()];
-                for panel in 0..p.count() {
-                    let b = product.panel(g, panel);
-                    let a = Matrix::new(oh * ow, b.columns, panel * p.panel, p.outputs);
-                    multiply((&mut patches, Matrix::new(oh * ow, p.depth(), 0, p.depth())), (&upstream, a), (weight, b.transposed()), panel > 0, product.threads());
-                }
-                let [_, height, width] = self.d_src.shape.dimensions();
-                for y in 0..height {
-                    for x in 0..width {
-                        let at = self.d_src.at(0, g * p.inputs, y, x);
-                        d_src[at..at + p.inputs].fill(T::zero());
+        d_src
+            .par_chunks_mut(self.d_src.image)
+            .enumerate()
+            .for_each(|(n, d_src)| {
+                for g in 0..p.groups {
+                    let upstream = pixels(d_dst, &self.d_dst, n, g * p.outputs, p.outputs);
+                    let mut patches = vec![T::zero(); oh * ow * p.depth()];
+                    for panel in 0..p.count() {
+                        let b = product.panel(g, panel);
+                        let a = Matrix::new(oh * ow, b.columns, panel * p.panel, p.outputs);
+                        multiply(
+                            (&mut patches, Matrix::new(oh * ow, p.depth(), 0, p.depth())),
+                            (&upstream, a),
+                            (weight, b.transposed()),
+                            panel > 0,
+                            product.threads(),
+                        );
                     }
+                    let [_, height, width] = self.d_src.shape.dimensions();
+                    for y in 0..height {
+                        for x in 0..width {
+                            let at = self.d_src.at(0, g * p.inputs, y, x);
+                            d_src[at..at + p.inputs].fill(T::zero());
+                        }
+                    }
+                    product.add_patches(&patches, d_src, &self.d_src, g);
                 }
-                product.add_patches(&patches, d_src, &self.d_src, g);
-            }
-        });
+            });
     }
 }
 
 impl RealRoutine for BackwardWeight {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let [src, d_dst, sums] = take(buffers);
-        let (src, d_dst, sums): (&[T], &[T], &mut [T]) = (elements(src), elements(d_dst), elements_mut(sums));
+        let (src, d_dst, sums): (&[T], &[T], &mut [T]) =
+            (elements(src), elements(d_dst), elements_mut(sums));
         let (product, p) = (&self.product, &self.product.panels);
         let (oh, ow) = product.output();
         sums.fill(T::zero());
-        sums.par_chunks_mut(p.elements()).enumerate().for_each(|(chunk, sums)| {
-            for n in chunk * self.chunk..product.images().min((chunk + 1) * self.chunk) {
-                for g in 0..p.groups {
-                    let upstream = pixels(d_dst, &self.d_dst, n, g * p.outputs, p.outputs);
-                    let own;
-                    let (a, am): (&[T], Matrix) = if product.patches_are_pixels() {
-                        (src, Matrix::new(oh * ow, p.inputs, product.src.at(n, g * p.inputs, 0, 0), product.src.pixel))
-                    } else {
-                        own = product.patches(src, n, g);
-                        (&own, Matrix::new(oh * ow, p.depth(), 0, p.depth()))
-                    };
-                    for panel in 0..p.count() {
-                        let c = product.panel(g, panel);
-                        let b = Matrix::new(oh * ow, c.columns, panel * p.panel, p.outputs);
-                        multiply((&mut *sums, c), (a, am.transposed()), (&upstream, b), true, product.threads());
+        sums.par_chunks_mut(p.elements())
+            .enumerate()
+            .for_each(|(chunk, sums)| {
+                for n in chunk * self.chunk..product.images().min((chunk + 1) * self.chunk) {
+                    for g in 0..p.groups {
+                        let upstream = pixels(d_dst, &self.d_dst, n, g * p.outputs, p.outputs);
+                        let own;
+                        let (a, am): (&[T], Matrix) = if product.patches_are_pixels() {
+                            (
+                                src,
+                                Matrix::new(
+                                    oh * ow,
+                                    p.inputs,
+                                    product.src.at(n, g * p.inputs, 0, 0),
+                                    product.src.pixel,
+                                ),
+                            )
+                        } else {
+                            own = product.patches(src, n, g);
+                            (&own, Matrix::new(oh * ow, p.depth(), 0, p.depth()))
+                        };
+                        for panel in 0..p.count() {
+                            let c = product.panel(g, panel);
+                            let b = Matrix::new(oh * ow, c.columns, panel * p.panel, p.outputs);
+                            multiply(
+                                (&mut *sums, c),
+                                (a, am.transposed()),
+                                (&upstream, b),
+                                true,
+                                product.threads(),
+                            );
+                        }
                     }
                 }
-            }
-        });
+            });
     }
 }
 
@@ -275,22 +358,24 @@ impl RealRoutine for BackwardBias {
         let (d_dst, sums): (&[T], &mut [T]) = (elements(d_dst), elements_mut(sums));
         let [channels, height, width] = self.d_dst.shape.dimensions();
         let rows = self.d_dst.batch * height;
-        sums.par_chunks_mut(channels).enumerate().for_each(|(chunk, sums)| {
-            sums.fill(T::zero());
-            let mut line = vec![T::zero(); channels];
-            for row in chunk * self.chunk..rows.min((chunk + 1) * self.chunk) {
-                line.fill(T::zero());
-                for x in 0..width {
-                    let at = self.d_dst.at(row / height, 0, row % height, x);
-                    for (sum, value) in line.iter_mut().zip(&d_dst[at..at + channels]) {
+        sums.par_chunks_mut(channels)
+            .enumerate()
+            .for_each(|(chunk, sums)| {
+                sums.fill(T::zero());
+                let mut line = vec![T::zero(); channels];
+                for row in chunk * self.chunk..rows.min((chunk + 1) * self.chunk) {
+                    line.fill(T::zero());
+                    for x in 0..width {
+                        let at = self.d_dst.at(row / height, 0, row % height, x);
+                        for (sum, value) in line.iter_mut().zip(&d_dst[at..at + channels]) {
+                            *sum += *value;
+                        }
+                    }
+                    for (sum, value) in sums.iter_mut().zip(&line) {
                         *sum += *value;
                     }
                 }
-                for (sum, value) in sums.iter_mut().zip(&line) {
-                    *sum += *value;
-                }
-            }
-        });
+            });
     }
 }
 
@@ -298,15 +383,17 @@ impl RealRoutine for SumChunks {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let [sums, dst] = take(buffers);
         let (sums, dst): (&[T], &mut [T]) = (elements(sums), elements_mut(dst));
-        dst.par_chunks_mut(4096).enumerate().for_each(|(block, dst)| {
-            dst.fill(T::zero());
-            for part in sums.chunks_exact(self.count) {
-                let at = block * 4096;
-                for (sum, value) in dst.iter_mut().zip(&part[at..]) {
-                    *sum += *value;
+        dst.par_chunks_mut(4096)
+            .enumerate()
+            .for_each(|(block, dst)| {
+                dst.fill(T::zero());
+                for part in sums.chunks_exact(self.count) {
+                    let at = block * 4096;
+                    for (sum, value) in dst.iter_mut().zip(&part[at..]) {
+                        *sum += *value;
+                    }
                 }
-            }
-        });
+            });
     }
 }
 
@@ -329,6 +416,10 @@ fn exchange<T: Real>(from: &Panels, to: &Panels, weight: &[T]) -> Vec<T> {
 impl RealRoutine for Transpose {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let [weight, transposed] = take(buffers);
-        elements_mut::<T>(transposed).copy_from_slice(&exchange(&self.from, &self.to, elements(weight)));
+        elements_mut::<T>(transposed).copy_from_slice(&exchange(
+            &self.from,
+            &self.to,
+            elements(weight),
+        ));
     }
 }

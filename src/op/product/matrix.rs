@@ -22,18 +22,34 @@ pub struct Matrix {
 impl Matrix {
     /// Rows one after another, each contiguous.
     pub fn new(rows: usize, columns: usize, offset: usize, row: usize) -> Self {
-        Self { rows, columns, offset, row, column: 1 }
+        Self {
+            rows,
+            columns,
+            offset,
+            row,
+            column: 1,
+        }
     }
 
     /// The same values, rows and columns exchanged.
     #[must_use]
     pub fn transposed(self) -> Self {
-        Self { rows: self.columns, columns: self.rows, row: self.column, column: self.row, ..self }
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row: self.column,
+            column: self.row,
+            ..self
+        }
     }
 
     /// One past the last element.
     fn end(&self) -> usize {
-        if self.rows == 0 || self.columns == 0 { 0 } else { self.offset + (self.rows - 1) * self.row + (self.columns - 1) * self.column + 1 }
+        if self.rows == 0 || self.columns == 0 {
+            0
+        } else {
+            self.offset + (self.rows - 1) * self.row + (self.columns - 1) * self.column + 1
+        }
     }
 }
 
@@ -47,10 +63,22 @@ pub enum Threads {
 }
 
 /// `c = a * b`, or `c += a * b` where `add`.
-pub fn multiply<T: Real>(c: (&mut [T], Matrix), a: (&[T], Matrix), b: (&[T], Matrix), add: bool, threads: Threads) {
+pub fn multiply<T: Real>(
+    c: (&mut [T], Matrix),
+    a: (&[T], Matrix),
+    b: (&[T], Matrix),
+    add: bool,
+    threads: Threads,
+) {
     let ((c, cm), (a, am), (b, bm)) = (c, a, b);
-    assert!(cm.rows == am.rows && cm.columns == bm.columns && am.columns == bm.rows, "internal error: matrix sizes disagree");
-    assert!(cm.end() <= c.len() && am.end() <= a.len() && bm.end() <= b.len(), "internal error: a matrix leaves its slice");
+    assert!(
+        cm.rows == am.rows && cm.columns == bm.columns && am.columns == bm.rows,
+        "internal error: matrix sizes disagree"
+    );
+    assert!(
+        cm.end() <= c.len() && am.end() <= a.len() && bm.end() <= b.len(),
+        "internal error: a matrix leaves its slice"
+    );
     let parallelism = match threads {
         Threads::One => gemm::Parallelism::None,
         Threads::All => gemm::Parallelism::Rayon(current_num_threads()),

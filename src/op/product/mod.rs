@@ -32,7 +32,12 @@ pub struct Product {
 impl Product {
     /// A convolution's product.
     pub fn convolution(src: View, dst: View, window: Window, panels: Panels) -> Self {
-        Self { src, dst, window, panels }
+        Self {
+            src,
+            dst,
+            window,
+            panels,
+        }
     }
 
     /// Images, of which a fully connected layer has one.
@@ -55,13 +60,20 @@ impl Product {
     /// Source numbers that follow each other without a gap for one filter row: `KX * IC` where pixels are dense and
     /// there is one group, else `IC`.
     pub fn run(&self) -> usize {
-        if self.panels.groups == 1 && self.src.pixel == self.panels.inputs { self.panels.width * self.panels.inputs } else { self.panels.inputs }
+        if self.panels.groups == 1 && self.src.pixel == self.panels.inputs {
+            self.panels.width * self.panels.inputs
+        } else {
+            self.panels.inputs
+        }
     }
 
     /// Columns of zeros that the input needs beside its rows, for any window to read.
     pub fn src_halo(window: &Window, width: usize, output_width: usize) -> usize {
         let right = (output_width - 1) * window.stride.width + window.size.width;
-        window.pad.width.max(right.saturating_sub(window.pad.width + width))
+        window
+            .pad
+            .width
+            .max(right.saturating_sub(window.pad.width + width))
     }
 
     /// Columns of zeros that the output's gradient needs beside its rows, for the input gradient to read.
@@ -101,68 +113,169 @@ impl Product {
     pub fn forward(&self, site: &Site, act: Function, machine: &Machine, ledger: &mut Ledger) {
         let (oh, ow) = self.output();
         let tiled = machine.limits.class == Class::Cpu;
-        let mut kernel = if tiled { self.kernel("product_forward_tiled", "FORWARD_TILED") } else { self.kernel("product_forward_naive", "FORWARD_NAIVE") };
-        kernel = self.dst.define(self.src.define(kernel, SRC), DST).define("ACT", act.number());
+        let mut kernel = if tiled {
+            self.kernel("product_forward_tiled", "FORWARD_TILED")
+        } else {
+            self.kernel("product_forward_naive", "FORWARD_NAIVE")
+        };
+        kernel = self
+            .dst
+            .define(self.src.define(kernel, SRC), DST)
+            .define("ACT", act.number());
         let bias = site.parameters.get(1);
         if bias.is_some() {
             kernel = kernel.define("BIAS", 1);
         }
         if tiled {
             let tile = Tile::forward(machine, ow, self.panels.panel);
-            kernel = tile.define(kernel).define("RUN", self.run()).define("TILES", ow.div_ceil(tile.rows));
-            kernel = kernel.global([self.images() * oh * ow.div_ceil(tile.rows), self.panels.groups * self.panels.count(), 1]).single();
+            kernel = tile
+                .define(kernel)
+                .define("RUN", self.run())
+                .define("TILES", ow.div_ceil(tile.rows));
+            kernel = kernel
+                .global([
+                    self.images() * oh * ow.div_ceil(tile.rows),
+                    self.panels.groups * self.panels.count(),
+                    1,
+                ])
+                .single();
         } else {
-            kernel = kernel.global([self.panels.groups * self.panels.outputs, oh * ow, self.images()]);
+            kernel = kernel.global([
+                self.panels.groups * self.panels.outputs,
+                oh * ow,
+                self.images(),
+            ]);
         }
-        let mut call = Call::new(kernel, Forward { product: *self, act, bias: bias.is_some() }).read(site.source().buffer).read(site.parameters[0].value);
+        let mut call = Call::new(
+            kernel,
+            Forward {
+                product: *self,
+                act,
+                bias: bias.is_some(),
+            },
+        )
+        .read(site.source().buffer)
+        .read(site.parameters[0].value);
         if let Some(bias) = bias {
             call = call.read(bias.value);
         }
-        ledger.step(site.named("forward"), Some(site.layer), call.write(site.destination.buffer));
+        ledger.step(
+            site.named("forward"),
+            Some(site.layer),
+            call.write(site.destination.buffer),
+        );
     }
 
     /// `d_src`, from `d_dst` and the weights.
-    pub fn backward_data(&self, site: &Site, d_dst: Tensor, d_src: Tensor, machine: &Machine, ledger: &mut Ledger) {
+    pub fn backward_data(
+        &self,
+        site: &Site,
+        d_dst: Tensor,
+        d_src: Tensor,
+        machine: &Machine,
+        ledger: &mut Ledger,
+    ) {
         let weight = site.parameters[0].value;
         let (ih, iw) = self.input();
         let views = |kernel: Kernel| d_src.view.define(d_dst.view.define(kernel, D_DST), D_SRC);
         let name = site.named("backward.data");
         if machine.limits.class != Class::Cpu {
-            let kernel = views(self.kernel("product_backward_data_naive", "BACKWARD_DATA_NAIVE")).global([self.panels.groups * self.panels.inputs, ih * iw, self.images()]);
-            let host = BackwardData { product: *self, d_dst: d_dst.view, d_src: d_src.view, transposed: None };
-            ledger.step(name, Some(site.layer), Call::new(kernel, host).read(weight).read(d_dst.buffer).write(d_src.buffer));
+            let kernel = views(self.kernel("product_backward_data_naive", "BACKWARD_DATA_NAIVE"))
+                .global([
+                    self.panels.groups * self.panels.inputs,
+                    ih * iw,
+                    self.images(),
+                ]);
+            let host = BackwardData {
+                product: *self,
+                d_dst: d_dst.view,
+                d_src: d_src.view,
+                transposed: None,
+            };
+            ledger.step(
+                name,
+                Some(site.layer),
+                Call::new(kernel, host)
+                    .read(weight)
+                    .read(d_dst.buffer)
+                    .write(d_src.buffer),
+            );
             return;
         }
         let stride = self.window.stride.width;
         let columns = (iw / stride).max(1);
         let tile = Tile::choose(machine, columns, self.panels.inputs);
-        let transposed = Panels { outputs: self.panels.inputs, inputs: self.panels.outputs, panel: tile.columns(), ..self.panels };
-        let buffer = ledger.buffer(site.named("transposed"), Element::Real, transposed.elements());
+        let transposed = Panels {
+            outputs: self.panels.inputs,
+            inputs: self.panels.outputs,
+            panel: tile.columns(),
+            ..self.panels
+        };
+        let buffer = ledger.buffer(
+            site.named("transposed"),
+            Element::Real,
+            transposed.elements(),
+        );
         let kernel = self
             .kernel("product_transpose_weight", "TRANSPOSE_WEIGHT")
             .define("T_NR", transposed.panel)
             .define("T_PANELS", transposed.count())
-            .global([self.panels.count(), transposed.height * transposed.width, transposed.groups * transposed.count()])
+            .global([
+                self.panels.count(),
+                transposed.height * transposed.width,
+                transposed.groups * transposed.count(),
+            ])
             .single();
-        let host = Transpose { from: self.panels, to: transposed };
-        ledger.step(site.named("backward.transpose"), Some(site.layer), Call::new(kernel, host).read(weight).write(buffer));
+        let host = Transpose {
+            from: self.panels,
+            to: transposed,
+        };
+        ledger.step(
+            site.named("backward.transpose"),
+            Some(site.layer),
+            Call::new(kernel, host).read(weight).write(buffer),
+        );
 
         let tiles = iw.div_ceil(stride).div_ceil(tile.rows);
         let mut kernel = views(self.kernel("product_backward_data_tiled", "BACKWARD_DATA_TILED"));
-        kernel.defines.retain(|(key, _)| *key != "NR" && *key != "PANELS");
+        kernel
+            .defines
+            .retain(|(key, _)| *key != "NR" && *key != "PANELS");
         kernel = tile
             .define(kernel)
             .define("NR", transposed.panel)
             .define("PANELS", transposed.count())
             .define("TILES", tiles)
-            .global([self.images() * ih * stride * tiles, transposed.groups * transposed.count(), 1])
+            .global([
+                self.images() * ih * stride * tiles,
+                transposed.groups * transposed.count(),
+                1,
+            ])
             .single();
-        let host = BackwardData { product: *self, d_dst: d_dst.view, d_src: d_src.view, transposed: Some(transposed) };
-        ledger.step(name, Some(site.layer), Call::new(kernel, host).read(buffer).read(d_dst.buffer).write(d_src.buffer));
+        let host = BackwardData {
+            product: *self,
+            d_dst: d_dst.view,
+            d_src: d_src.view,
+            transposed: Some(transposed),
+        };
+        ledger.step(
+            name,
+            Some(site.layer),
+            Call::new(kernel, host)
+                .read(buffer)
+                .read(d_dst.buffer)
+                .write(d_src.buffer),
+        );
     }
 
     /// `d_weight`, and `d_bias` where there is a bias.
-    pub fn backward_parameters(&self, site: &Site, d_dst: Tensor, machine: &Machine, ledger: &mut Ledger) {
+    pub fn backward_parameters(
+        &self,
+        site: &Site,
+        d_dst: Tensor,
+        machine: &Machine,
+        ledger: &mut Ledger,
+    ) {
         let gradient = |slot: usize| site.parameters.get(slot).and_then(|slot| slot.gradient);
         if let Some(d_weight) = gradient(0) {
             self.backward_weight(site, d_dst, d_weight, machine, ledger);
@@ -172,53 +285,134 @@ impl Product {
         }
     }
 
-    fn backward_weight(&self, site: &Site, d_dst: Tensor, d_weight: BufferId, machine: &Machine, ledger: &mut Ledger) {
+    fn backward_weight(
+        &self,
+        site: &Site,
+        d_dst: Tensor,
+        d_weight: BufferId,
+        machine: &Machine,
+        ledger: &mut Ledger,
+    ) {
         let views = |kernel: Kernel| d_dst.view.define(self.src.define(kernel, SRC), D_DST);
         let panels = self.panels.groups * self.panels.count();
         let name = site.named("backward.weight");
         let source = site.source().buffer;
         match machine.limits.class {
             Class::Cpu => {
-                let tile = Tile::weight(machine, self.run(), self.panels.height, self.panels.panel, self.run() != self.panels.inputs);
+                let tile = Tile::weight(
+                    machine,
+                    self.run(),
+                    self.panels.height,
+                    self.panels.panel,
+                    self.run() != self.panels.inputs,
+                );
                 let runs = self.panels.depth() / self.run();
-                let tiles = if tile.filter_rows > 1 { 1 } else { self.run().div_ceil(tile.tile.rows) };
-                // Chunks of images: enough work-items for every core, and short sums.
-                let items = runs / tile.filter_rows * tiles * panels;
-                let chunks = self.images().min((8 * machine.limits.cores).div_ceil(items).max(self.images().min(4)));
+                let tiles = if tile.filter_rows > 1 {
+                    1
+                } else {
+                    self.run().div_ceil(tile.tile.rows)
+                };
+                // Chunks of images: enough work-items for every core, and short sums. Where they do not suffice (one
+                // image, a fully connected layer) the tiles are work-items too.
+                let tiles_in_all = runs / tile.filter_rows * tiles;
+                let chunks = self
+                    .images()
+                    .min((8 * machine.limits.cores).div_ceil(panels).max(4));
                 let chunk = self.images().div_ceil(chunks);
                 let chunks = self.images().div_ceil(chunk);
+                let split = if chunks * panels >= 4 * machine.limits.cores {
+                    1
+                } else {
+                    tiles_in_all
+                };
+                let split = if self.images() == 1 {
+                    tiles_in_all
+                } else {
+                    split
+                };
                 let kernel = tile
                     .tile
-                    .define(views(self.kernel("product_backward_weight_tiled", "BACKWARD_WEIGHT_TILED")))
+                    .define(views(self.kernel(
+                        "product_backward_weight_tiled",
+                        "BACKWARD_WEIGHT_TILED",
+                    )))
                     .define("RUN", self.run())
                     .define("ROWS", tile.filter_rows)
                     .define("TILES", tiles)
                     .define("CHUNK", chunk)
-                    .global([runs / tile.filter_rows * tiles, panels, chunks])
+                    .define("SPLIT", split)
+                    .global([split, panels, chunks])
                     .single();
-                let host = BackwardWeight { product: *self, d_dst: d_dst.view, chunk };
-                self.in_chunks(&name, site, chunks, self.panels.elements(), d_weight, ledger, |sums| {
-                    Call::new(kernel, host).read(source).read(d_dst.buffer).write(sums)
-                });
+                let host = BackwardWeight {
+                    product: *self,
+                    d_dst: d_dst.view,
+                    chunk,
+                };
+                self.in_chunks(
+                    &name,
+                    site,
+                    chunks,
+                    self.panels.elements(),
+                    d_weight,
+                    ledger,
+                    |sums| {
+                        Call::new(kernel, host)
+                            .read(source)
+                            .read(d_dst.buffer)
+                            .write(sums)
+                    },
+                );
             }
             class => {
-                let kernel = views(self.kernel("product_backward_weight_naive", "BACKWARD_WEIGHT_NAIVE")).global([self.panels.depth() * self.panels.panel, panels, 1]);
+                let kernel =
+                    views(self.kernel("product_backward_weight_naive", "BACKWARD_WEIGHT_NAIVE"))
+                        .global([self.panels.depth() * self.panels.panel, panels, 1]);
                 // The host sums eight chunks of images side by side, whatever its number of threads: the same bits.
-                let chunks = if class == Class::Host { self.images().min(8) } else { 1 };
-                let host = BackwardWeight { product: *self, d_dst: d_dst.view, chunk: self.images().div_ceil(chunks) };
+                let chunks = if class == Class::Host {
+                    self.images().min(8)
+                } else {
+                    1
+                };
+                let host = BackwardWeight {
+                    product: *self,
+                    d_dst: d_dst.view,
+                    chunk: self.images().div_ceil(chunks),
+                };
                 let chunks = self.images().div_ceil(host.chunk);
-                self.in_chunks(&name, site, chunks, self.panels.elements(), d_weight, ledger, |sums| {
-                    Call::new(kernel, host).read(source).read(d_dst.buffer).write(sums)
-                });
+                self.in_chunks(
+                    &name,
+                    site,
+                    chunks,
+                    self.panels.elements(),
+                    d_weight,
+                    ledger,
+                    |sums| {
+                        Call::new(kernel, host)
+                            .read(source)
+                            .read(d_dst.buffer)
+                            .write(sums)
+                    },
+                );
             }
         }
     }
 
-    fn backward_bias(&self, site: &Site, d_dst: Tensor, d_bias: BufferId, machine: &Machine, ledger: &mut Ledger) {
+    fn backward_bias(
+        &self,
+        site: &Site,
+        d_dst: Tensor,
+        d_bias: BufferId,
+        machine: &Machine,
+        ledger: &mut Ledger,
+    ) {
         let (oh, ow) = self.output();
         let channels = self.panels.groups * self.panels.outputs;
         let rows = self.images() * oh;
-        let chunks = rows.min(if machine.limits.class == Class::Gpu { 64 } else { 8 });
+        let chunks = rows.min(if machine.limits.class == Class::Gpu {
+            64
+        } else {
+            8
+        });
         let chunk = rows.div_ceil(chunks);
         let chunks = rows.div_ceil(chunk);
         let kernel = Kernel::new("product", "product_backward_bias", 1)
@@ -230,8 +424,19 @@ impl Product {
             .define("CHUNK", chunk)
             .global([channels, chunks, 1]);
         let kernel = d_dst.view.define(kernel, D_DST);
-        let host = BackwardBias { d_dst: d_dst.view, chunk };
-        self.in_chunks(&site.named("backward.bias"), site, chunks, channels, d_bias, ledger, |sums| Call::new(kernel, host).read(d_dst.buffer).write(sums));
+        let host = BackwardBias {
+            d_dst: d_dst.view,
+            chunk,
+        };
+        self.in_chunks(
+            &site.named("backward.bias"),
+            site,
+            chunks,
+            channels,
+            d_bias,
+            ledger,
+            |sums| Call::new(kernel, host).read(d_dst.buffer).write(sums),
+        );
     }
 
     /// A call that writes one part a chunk, and the sum of the parts; one chunk goes straight to its destination.
@@ -251,8 +456,17 @@ impl Product {
         }
         let sums = ledger.buffer(format!("{name}.sums"), Element::Real, chunks * count);
         ledger.step(name, Some(site.layer), call(sums));
-        let kernel = Kernel::new("product", "product_sum_chunks", count).define("SUM_CHUNKS", 1).define("COUNT", count).define("CHUNKS", chunks);
-        ledger.step(format!("{name}.sum"), Some(site.layer), Call::new(kernel, SumChunks { count }).read(sums).write(destination));
+        let kernel = Kernel::new("product", "product_sum_chunks", count)
+            .define("SUM_CHUNKS", 1)
+            .define("COUNT", count)
+            .define("CHUNKS", chunks);
+        ledger.step(
+            format!("{name}.sum"),
+            Some(site.layer),
+            Call::new(kernel, SumChunks { count })
+                .read(sums)
+                .write(destination),
+        );
     }
 }
 
@@ -261,7 +475,10 @@ impl Product {
 /// # Panics
 /// Where an image's elements have gaps: the planner grants `Wishes::src_dense`.
 pub fn as_rows(view: &View) -> View {
-    assert!(view.is_dense(), "internal error: a fully connected layer's tensor has gaps");
+    assert!(
+        view.is_dense(),
+        "internal error: a fully connected layer's tensor has gaps"
+    );
     View {
         shape: Shape::image(view.shape.elements(), 1, view.batch),
         batch: 1,

@@ -29,13 +29,21 @@ pub struct WeightTile {
 
 /// Accumulators that fit the machine's vector registers.
 fn accumulators(machine: &Machine) -> usize {
-    if machine.limits.vector_bytes >= 64 { 28 } else { 12 }
+    if machine.limits.vector_bytes >= 64 {
+        28
+    } else {
+        12
+    }
 }
 
 /// Vectors of a tile, at most. With 16 registers a tile of 3 x 4 keeps 12 sums, 4 operands and a broadcast, one too many:
 /// a weight gradient fell from 150 to 80 GFLOP/s (PoCL 3.1 on Zen 3).
 fn most_vectors(machine: &Machine) -> usize {
-    if machine.limits.vector_bytes >= 64 { 4 } else { 3 }
+    if machine.limits.vector_bytes >= 64 {
+        4
+    } else {
+        3
+    }
 }
 
 /// Relative time of one step of a tile: a multiply-add an accumulator, a load a row and a vector, two of each at once.
@@ -52,7 +60,10 @@ impl Tile {
 
     /// Build-time constants of the kernel.
     pub fn define(&self, kernel: Kernel) -> Kernel {
-        kernel.define("MR", self.rows).define("NV", self.vectors).define("VW", self.lanes)
+        kernel
+            .define("MR", self.rows)
+            .define("NV", self.vectors)
+            .define("VW", self.lanes)
     }
 
     /// The cheapest tile for `columns` neighbouring pixels and `outputs` channels.
@@ -61,7 +72,9 @@ impl Tile {
         let mut best: Option<(f64, Self)> = None;
         for vectors in 1..=most_vectors(machine).min(outputs.div_ceil(lanes)) {
             let tile = Self::with_vectors(machine, columns, vectors);
-            let cost = outputs.div_ceil(tile.columns()) as f64 * columns.div_ceil(tile.rows) as f64 * step_cost(tile.rows, vectors);
+            let cost = outputs.div_ceil(tile.columns()) as f64
+                * columns.div_ceil(tile.rows) as f64
+                * step_cost(tile.rows, vectors);
             if best.as_ref().is_none_or(|(least, _)| cost < *least) {
                 best = Some((cost, tile));
             }
@@ -71,7 +84,11 @@ impl Tile {
 
     /// The forward tile for weights that are packed in panels of `panel` outputs.
     pub fn forward(machine: &Machine, columns: usize, panel: usize) -> Self {
-        Self::with_vectors(machine, columns, panel / machine.limits.lanes(machine.precision))
+        Self::with_vectors(
+            machine,
+            columns,
+            panel / machine.limits.lanes(machine.precision),
+        )
     }
 
     /// The cheapest tile of so many vectors.
@@ -84,20 +101,47 @@ impl Tile {
                 cost(a).total_cmp(&cost(b)).then(b.cmp(&a))
             })
             .unwrap_or(1);
-        Self { rows, vectors, lanes }
+        Self {
+            rows,
+            vectors,
+            lanes,
+        }
     }
 
     /// The weight gradient's tile: over runs of `run` source numbers, `filter_height` of them a filter.
-    pub fn weight(machine: &Machine, run: usize, filter_height: usize, panel: usize, row_runs: bool) -> WeightTile {
+    pub fn weight(
+        machine: &Machine,
+        run: usize,
+        filter_height: usize,
+        panel: usize,
+        row_runs: bool,
+    ) -> WeightTile {
         let lanes = machine.limits.lanes(machine.precision);
         let vectors = panel / lanes;
         let most = (accumulators(machine) / vectors).max(1);
         // Short rows (one to three channels) join into one tile while they fit.
-        let filter_rows = if row_runs { (1..=filter_height).rev().find(|rows| filter_height.is_multiple_of(*rows) && rows * run <= most).unwrap_or(1) } else { 1 };
+        let filter_rows = if row_runs {
+            (1..=filter_height)
+                .rev()
+                .find(|rows| filter_height.is_multiple_of(*rows) && rows * run <= most)
+                .unwrap_or(1)
+        } else {
+            1
+        };
         if filter_rows > 1 {
-            return WeightTile { tile: Self { rows: filter_rows * run, vectors, lanes }, filter_rows };
+            return WeightTile {
+                tile: Self {
+                    rows: filter_rows * run,
+                    vectors,
+                    lanes,
+                },
+                filter_rows,
+            };
         }
-        WeightTile { tile: Self::with_vectors(machine, run, vectors), filter_rows: 1 }
+        WeightTile {
+            tile: Self::with_vectors(machine, run, vectors),
+            filter_rows: 1,
+        }
     }
 
     /// Outputs of a weight panel: the forward tile's columns on a CPU; all outputs side by side elsewhere.

@@ -32,12 +32,24 @@ use crate::run::runner::Runner;
 type Results = Vec<(String, Vec<f64>)>;
 
 /// Runs one case and compares every expected tensor.
-pub fn run(directory: &Directory, case: &Case, device: &mut dyn Device, precision: Precision) -> Result<Vec<Comparison>, Diagnostic> {
+pub fn run(
+    directory: &Directory,
+    case: &Case,
+    device: &mut dyn Device,
+    precision: Precision,
+) -> Result<Vec<Comparison>, Diagnostic> {
     let mut inputs = BTreeMap::new();
     for (name, reference) in &case.inputs {
         inputs.insert(name.as_str(), directory.values(case, reference)?);
     }
-    let rig = Rig { case, inputs, machine: Machine { limits: device.limits().clone(), precision } };
+    let rig = Rig {
+        case,
+        inputs,
+        machine: Machine {
+            limits: device.limits().clone(),
+            precision,
+        },
+    };
     let results = match case.op.as_str() {
         "net" => rig.net(device)?,
         "dropout" => rig.dropout(device)?,
@@ -63,7 +75,10 @@ pub fn run(directory: &Directory, case: &Case, device: &mut dyn Device, precisio
 }
 
 fn fault(case: &Case, what: &str) -> Diagnostic {
-    Diagnostic::error(Code::E0502, format!("case `{}` of op `{}`: {what}", case.name, case.op))
+    Diagnostic::error(
+        Code::E0502,
+        format!("case `{}` of op `{}`: {what}", case.name, case.op),
+    )
 }
 
 struct Rig<'a> {
@@ -74,7 +89,10 @@ struct Rig<'a> {
 
 /// A number of a JSON object, or the default.
 fn number(attributes: &Value, key: &str, default: f64) -> f64 {
-    attributes.get(key).and_then(Value::as_f64).unwrap_or(default)
+    attributes
+        .get(key)
+        .and_then(Value::as_f64)
+        .unwrap_or(default)
 }
 
 /// A size of a JSON object: a number, or height and width.
@@ -82,7 +100,10 @@ fn size(attributes: &Value, key: &str, default: usize) -> Size {
     match attributes.get(key) {
         Some(Value::Array(parts)) if parts.len() == 2 => {
             let part = |i: usize| parts[i].as_u64().unwrap_or(0) as usize;
-            Size { height: part(0), width: part(1) }
+            Size {
+                height: part(0),
+                width: part(1),
+            }
         }
         Some(value) => Size::square(value.as_u64().map_or(default, |v| v as usize)),
         None => Size::square(default),
@@ -91,22 +112,65 @@ fn size(attributes: &Value, key: &str, default: usize) -> Size {
 
 /// The op of a case or of a net's layer.
 fn op(kind: &str, attributes: &Value) -> Option<Arc<dyn Op>> {
-    let act = Function::of(attributes.get("act").and_then(Value::as_str).unwrap_or("none"));
-    let learned = Learned { act, dropout: None, init: InitRule::He, bias_init: 0.0, bias: true };
+    let act = Function::of(
+        attributes
+            .get("act")
+            .and_then(Value::as_str)
+            .unwrap_or("none"),
+    );
+    let learned = Learned {
+        act,
+        dropout: None,
+        init: InitRule::He,
+        bias_init: 0.0,
+        bias: true,
+    };
     let kernel = size(attributes, "kernel", 2);
     let pad = size(attributes, "pad", 0);
     Some(match kind {
         "conv" => {
-            let window = Window { size: kernel, stride: size(attributes, "stride", 1), pad, ceil: false };
-            Arc::new(Convolution { filters: number(attributes, "filters", 0.0) as usize, window, groups: number(attributes, "groups", 1.0) as usize, learned })
+            let window = Window {
+                size: kernel,
+                stride: size(attributes, "stride", 1),
+                pad,
+                ceil: false,
+            };
+            Arc::new(Convolution {
+                filters: number(attributes, "filters", 0.0) as usize,
+                window,
+                groups: number(attributes, "groups", 1.0) as usize,
+                learned,
+            })
         }
-        "fc" => Arc::new(Fully { units: number(attributes, "units", 0.0) as usize, learned }),
+        "fc" => Arc::new(Fully {
+            units: number(attributes, "units", 0.0) as usize,
+            learned,
+        }),
         "act" => Arc::new(Activation { function: act }),
         "maxpool" | "avgpool" => {
-            let stride = if attributes.get("stride").is_some() { size(attributes, "stride", 1) } else { kernel };
-            let ceil = attributes.get("ceil").and_then(Value::as_bool).unwrap_or(false);
-            let reduction = if kind == "maxpool" { Reduction::Max } else { Reduction::Average };
-            Arc::new(Pool { reduction, window: Some(Window { size: kernel, stride, pad, ceil }) })
+            let stride = if attributes.get("stride").is_some() {
+                size(attributes, "stride", 1)
+            } else {
+                kernel
+            };
+            let ceil = attributes
+                .get("ceil")
+                .and_then(Value::as_bool)
+                .unwrap_or(false);
+            let reduction = if kind == "maxpool" {
+                Reduction::Max
+            } else {
+                Reduction::Average
+            };
+            Arc::new(Pool {
+                reduction,
+                window: Some(Window {
+                    size: kernel,
+                    stride,
+                    pad,
+                    ceil,
+                }),
+            })
         }
         "lrn" => Arc::new(LocalResponse {
             size: number(attributes, "size", 5.0) as usize,
@@ -114,7 +178,9 @@ fn op(kind: &str, attributes: &Value) -> Option<Arc<dyn Op>> {
             beta: number(attributes, "beta", 0.75),
             k: number(attributes, "k", 2.0),
         }),
-        "meanvar" => Arc::new(MeanVariance { eps: number(attributes, "eps", 1e-5) }),
+        "meanvar" => Arc::new(MeanVariance {
+            eps: number(attributes, "eps", 1e-5),
+        }),
         _ => return None,
     })
 }
@@ -130,7 +196,9 @@ fn batch_of(shape: &[usize]) -> (usize, Shape) {
 
 impl Rig<'_> {
     fn input(&self, name: &str) -> Result<&Values, Diagnostic> {
-        self.inputs.get(name).ok_or_else(|| fault(self.case, &format!("the input `{name}` is missing")))
+        self.inputs
+            .get(name)
+            .ok_or_else(|| fault(self.case, &format!("the input `{name}` is missing")))
     }
 
     /// A layer of its own: output, and the gradients of input, weight and bias; the output in inference too.
@@ -143,25 +211,44 @@ impl Rig<'_> {
         let mut results = Results::new();
         for mode in [Mode::Inference, Mode::Training] {
             let training = mode == Mode::Training;
-            let options = Options { mode, batch, head: Head::None, optimizer: None, input_gradient: training, keep_gradients: true };
+            let options = Options {
+                mode,
+                batch,
+                head: Head::None,
+                optimizer: None,
+                input_gradient: training,
+                keep_gradients: true,
+            };
             let runner = Runner::load(device, lower(&graph, &options, &self.machine))?;
             let plan = Arc::clone(&runner.plan);
             runner.write_tensor(device, plan.input, &x.data)?;
             for (buffers, name) in plan.parameters.iter().zip(["w", "b"]) {
-                runner.write_parameter(device, &buffers.parameter, buffers.value, &self.input(name)?.data)?;
+                runner.write_parameter(
+                    device,
+                    &buffers.parameter,
+                    buffers.value,
+                    &self.input(name)?.data,
+                )?;
             }
             if let Some(d_output) = plan.output_gradient {
                 runner.write_tensor(device, d_output, &self.input("dy")?.data)?;
             }
             runner.run(device, 0..plan.forward_steps, &Scalars::default())?;
             results.push(("y".into(), runner.read_tensor(device, plan.output)?));
-            runner.run(device, plan.forward_steps..plan.steps.len(), &Scalars::default())?;
+            runner.run(
+                device,
+                plan.forward_steps..plan.steps.len(),
+                &Scalars::default(),
+            )?;
             if let Some(d_input) = plan.input_gradient {
                 results.push(("dx".into(), runner.read_tensor(device, d_input)?));
             }
             for (buffers, name) in plan.parameters.iter().zip(["dw", "db"]) {
                 if let Some(gradient) = buffers.gradient {
-                    results.push((name.into(), runner.read_parameter(device, &buffers.parameter, gradient)?));
+                    results.push((
+                        name.into(),
+                        runner.read_parameter(device, &buffers.parameter, gradient)?,
+                    ));
                 }
             }
         }
@@ -170,7 +257,9 @@ impl Rig<'_> {
 
     /// A plan of hand-made steps, all of whose tensors stay readable.
     fn assemble(&self, ledger: Ledger, batch: usize, tensor: Tensor) -> Plan {
-        let all: Vec<_> = (0..ledger.buffers.len()).map(crate::op::emit::BufferId).collect();
+        let all: Vec<_> = (0..ledger.buffers.len())
+            .map(crate::op::emit::BufferId)
+            .collect();
         let steps = ledger.steps.len();
         let plan = Plan {
             name: self.case.name.clone(),
@@ -192,7 +281,16 @@ impl Rig<'_> {
             output_gradient: None,
             input_gradient: None,
         };
-        assemble(plan, Parts { ledger, before: all.clone(), after: all, ..Parts::default() }, &self.machine.limits)
+        assemble(
+            plan,
+            Parts {
+                ledger,
+                before: all.clone(),
+                after: all,
+                ..Parts::default()
+            },
+            &self.machine.limits,
+        )
     }
 
     /// Dropout with the case's mask in place of the draw.
@@ -203,8 +301,18 @@ impl Rig<'_> {
         let mut ledger = Ledger::default();
         let (dst, d_dst) = (ledger.tensor("dst", view), ledger.tensor("d_dst", view));
         let mask = ledger.buffer("mask", Element::Byte, batch * shape.elements());
-        let dropout = Dropout { probability: number(&self.case.attrs, "p", 0.5), mask: Some(mask) };
-        let site = Site { name: "dropout".into(), layer: 0, sources: vec![dst], destination: dst, parameters: Vec::new(), training: true };
+        let dropout = Dropout {
+            probability: number(&self.case.attrs, "p", 0.5),
+            mask: Some(mask),
+        };
+        let site = Site {
+            name: "dropout".into(),
+            layer: 0,
+            sources: vec![dst],
+            destination: dst,
+            parameters: Vec::new(),
+            training: true,
+        };
         dropout.forward(&site, &mut ledger);
         output_backward(&site, d_dst, Function::None, Some(dropout), &mut ledger);
         let runner = Runner::load(device, self.assemble(ledger, batch, dst))?;
@@ -213,10 +321,20 @@ impl Rig<'_> {
         // The mask counts [batch, height, width, channels].
         let given: Vec<u8> = self.input("mask")?.data.iter().map(|&v| v as u8).collect();
         let mut ordered = vec![0; given.len()];
-        View { image: shape.elements(), ..View::packed(shape, batch, 0) }.scatter(&given, &mut ordered);
+        View {
+            image: shape.elements(),
+            ..View::packed(shape, batch, 0)
+        }
+        .scatter(&given, &mut ordered);
         device.write(runner.loaded, mask, &ordered)?;
         runner.run_all(device, &Scalars::default())?;
-        Ok(vec![("y".into(), runner.read_tensor(device, (dst.buffer, view))?), ("dx".into(), runner.read_tensor(device, (d_dst.buffer, view))?)])
+        Ok(vec![
+            ("y".into(), runner.read_tensor(device, (dst.buffer, view))?),
+            (
+                "dx".into(),
+                runner.read_tensor(device, (d_dst.buffer, view))?,
+            ),
+        ])
     }
 
     /// Softmax with cross-entropy.
@@ -225,20 +343,38 @@ impl Rig<'_> {
         let (batch, shape) = batch_of(&x.shape);
         let view = View::packed(shape, batch, 0);
         let mut ledger = Ledger::default();
-        let (z, d_z, p) = (ledger.tensor("z", view), ledger.tensor("d_z", view), ledger.tensor("p", view));
+        let (z, d_z, p) = (
+            ledger.tensor("z", view),
+            ledger.tensor("d_z", view),
+            ledger.tensor("p", view),
+        );
         let labels = ledger.buffer("labels", Element::Int, batch);
-        let (losses, correct) = (ledger.buffer("loss", Element::Real, batch), ledger.buffer("correct", Element::Int, batch));
+        let (losses, correct) = (
+            ledger.buffer("loss", Element::Real, batch),
+            ledger.buffer("correct", Element::Int, batch),
+        );
         loss::cross_entropy(z, labels, losses, correct, d_z, &mut ledger);
         loss::softmax(z, p, &mut ledger);
         let runner = Runner::load(device, self.assemble(ledger, batch, z))?;
         runner.write_tensor(device, (z.buffer, view), &x.data)?;
-        let given: Vec<i32> = self.input("labels")?.data.iter().map(|&v| v as i32).collect();
+        let given: Vec<i32> = self
+            .input("labels")?
+            .data
+            .iter()
+            .map(|&v| v as i32)
+            .collect();
         runner.write_ints(device, labels, &given)?;
         runner.run_all(device, &Scalars::default())?;
         let losses = runner.read_reals(device, losses, batch)?;
         Ok(vec![
-            ("loss".into(), vec![losses.iter().sum::<f64>() / batch as f64]),
-            ("probs".into(), runner.read_tensor(device, (p.buffer, view))?),
+            (
+                "loss".into(),
+                vec![losses.iter().sum::<f64>() / batch as f64],
+            ),
+            (
+                "probs".into(),
+                runner.read_tensor(device, (p.buffer, view))?,
+            ),
             ("dx".into(), runner.read_tensor(device, (d_z.buffer, view))?),
         ])
     }
@@ -249,25 +385,66 @@ impl Rig<'_> {
         let count = start.data.len();
         let view = View::packed(Shape::Vector(count), 1, 0);
         let mut ledger = Ledger::default();
-        let (w, v, g) = (ledger.tensor("w", view), ledger.tensor("v", view), ledger.tensor("g", view));
+        let (w, v, g) = (
+            ledger.tensor("w", view),
+            ledger.tensor("v", view),
+            ledger.tensor("g", view),
+        );
         let attributes = &self.case.attrs;
-        let rule = Sgd { momentum: number(attributes, "momentum", 0.0), weight_decay: number(attributes, "weight_decay", 0.0), decay_biases: true };
-        rule.update("w", None, &Target { value: w.buffer, velocity: v.buffer, gradient: g.buffer, count, decays: true }, &mut ledger);
+        let rule = Sgd {
+            momentum: number(attributes, "momentum", 0.0),
+            weight_decay: number(attributes, "weight_decay", 0.0),
+            decay_biases: true,
+        };
+        rule.update(
+            "w",
+            None,
+            &Target {
+                value: w.buffer,
+                velocity: v.buffer,
+                gradient: g.buffer,
+                count,
+                decays: true,
+            },
+            &mut ledger,
+        );
         let runner = Runner::load(device, self.assemble(ledger, 1, w))?;
         runner.write_tensor(device, (w.buffer, view), &start.data)?;
         runner.write_tensor(device, (v.buffer, view), &self.input("v0")?.data)?;
         let rates: Vec<f64> = match attributes.get("lr") {
             Some(Value::Array(rates)) => rates.iter().filter_map(Value::as_f64).collect(),
-            Some(rate) => vec![rate.as_f64().unwrap_or(0.0); self.inputs.keys().filter(|name| name.starts_with('g')).count()],
+            Some(rate) => vec![
+                rate.as_f64().unwrap_or(0.0);
+                self.inputs
+                    .keys()
+                    .filter(|name| name.starts_with('g'))
+                    .count()
+            ],
             None => Vec::new(),
         };
         let mut results = Results::new();
         for (step, learning_rate) in rates.into_iter().enumerate() {
             let step = step + 1;
-            runner.write_tensor(device, (g.buffer, view), &self.input(&format!("g{step}"))?.data)?;
-            runner.run_all(device, &Scalars { learning_rate, ..Scalars::default() })?;
-            results.push((format!("w{step}"), runner.read_tensor(device, (w.buffer, view))?));
-            results.push((format!("v{step}"), runner.read_tensor(device, (v.buffer, view))?));
+            runner.write_tensor(
+                device,
+                (g.buffer, view),
+                &self.input(&format!("g{step}"))?.data,
+            )?;
+            runner.run_all(
+                device,
+                &Scalars {
+                    learning_rate,
+                    ..Scalars::default()
+                },
+            )?;
+            results.push((
+                format!("w{step}"),
+                runner.read_tensor(device, (w.buffer, view))?,
+            ));
+            results.push((
+                format!("v{step}"),
+                runner.read_tensor(device, (v.buffer, view))?,
+            ));
         }
         Ok(results)
     }
@@ -283,8 +460,17 @@ impl Rig<'_> {
             Precision::F64 => values,
         };
         let pixel_mean = mean::of_images(train.chunks_exact(image), image);
-        let less = |scale: f64| x.iter().enumerate().map(|(i, &pixel)| (f64::from(pixel) - pixel_mean[i % image]) * scale).collect();
-        Ok(vec![("mean".into(), narrow(pixel_mean.clone())), ("y".into(), narrow(less(1.0))), ("y_scaled".into(), narrow(less(1.0 / 255.0)))])
+        let less = |scale: f64| {
+            x.iter()
+                .enumerate()
+                .map(|(i, &pixel)| (f64::from(pixel) - pixel_mean[i % image]) * scale)
+                .collect()
+        };
+        Ok(vec![
+            ("mean".into(), narrow(pixel_mean.clone())),
+            ("y".into(), narrow(less(1.0))),
+            ("y_scaled".into(), narrow(less(1.0 / 255.0))),
+        ])
     }
 
     /// A whole network: a step's loss, logits and gradients, and three updates, with and without decay of biases.
@@ -297,33 +483,82 @@ impl Rig<'_> {
         Ok(results)
     }
 
-    fn net_steps(&self, device: &mut dyn Device, decay_biases: bool, results: &mut Results) -> Result<(), Diagnostic> {
+    fn net_steps(
+        &self,
+        device: &mut dyn Device,
+        decay_biases: bool,
+        results: &mut Results,
+    ) -> Result<(), Diagnostic> {
         let (case, attributes) = (self.case, &self.case.attrs);
         let missing = |what: &str| fault(case, &format!("attribute `{what}` is missing"));
-        let layers = attributes.get("layers").and_then(Value::as_array).ok_or_else(|| missing("layers"))?;
-        let kinds = layers.iter().map(|layer| layer.get("op").and_then(Value::as_str).and_then(|kind| op(kind, layer)));
-        let ops: Vec<Arc<dyn Op>> = kinds.collect::<Option<_>>().ok_or_else(|| fault(case, "netc knows not all of its layers"))?;
+        let layers = attributes
+            .get("layers")
+            .and_then(Value::as_array)
+            .ok_or_else(|| missing("layers"))?;
+        let kinds = layers.iter().map(|layer| {
+            layer
+                .get("op")
+                .and_then(Value::as_str)
+                .and_then(|kind| op(kind, layer))
+        });
+        let ops: Vec<Arc<dyn Op>> = kinds
+            .collect::<Option<_>>()
+            .ok_or_else(|| fault(case, "netc knows not all of its layers"))?;
         let (batch, shape) = batch_of(&self.input("x1")?.shape);
         let graph = Graph::chain(&case.name, ops, shape).map_err(|f| fault(case, &f.message))?;
-        let optimizer = Sgd { momentum: number(attributes, "momentum", 0.0), weight_decay: number(attributes, "weight_decay", 0.0), decay_biases };
-        let options = Options { input_gradient: true, keep_gradients: true, ..Options::training(batch, optimizer) };
+        let optimizer = Sgd {
+            momentum: number(attributes, "momentum", 0.0),
+            weight_decay: number(attributes, "weight_decay", 0.0),
+            decay_biases,
+        };
+        let options = Options {
+            input_gradient: true,
+            keep_gradients: true,
+            ..Options::training(batch, optimizer)
+        };
         let runner = Runner::load(device, lower(&graph, &options, &self.machine))?;
         let plan = Arc::clone(&runner.plan);
         // `c1.weight` of layer 0 is the case's `l0.w`.
-        let indices = graph.nodes.iter().enumerate().filter(|(_, node)| node.op.parameter_count(shape) > 0).map(|(i, _)| i);
-        let names: Vec<String> = indices.flat_map(|i| [format!("l{i}.w"), format!("l{i}.b")]).collect();
+        let indices = graph
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| node.op.parameter_count(shape) > 0)
+            .map(|(i, _)| i);
+        let names: Vec<String> = indices
+            .flat_map(|i| [format!("l{i}.w"), format!("l{i}.b")])
+            .collect();
         for (buffers, name) in plan.parameters.iter().zip(&names) {
-            runner.write_parameter(device, &buffers.parameter, buffers.value, &self.input(name)?.data)?;
+            runner.write_parameter(
+                device,
+                &buffers.parameter,
+                buffers.value,
+                &self.input(name)?.data,
+            )?;
         }
-        let (Some(labels), Some((losses, _))) = (plan.labels, plan.loss) else { return Err(fault(case, "it has no loss")) };
-        let scalars = Scalars { learning_rate: number(attributes, "lr", 0.0), ..Scalars::default() };
+        let (Some(labels), Some((losses, _))) = (plan.labels, plan.loss) else {
+            return Err(fault(case, "it has no loss"));
+        };
+        let scalars = Scalars {
+            learning_rate: number(attributes, "lr", 0.0),
+            ..Scalars::default()
+        };
         for step in 1..=3 {
             runner.write_tensor(device, plan.input, &self.input(&format!("x{step}"))?.data)?;
-            let given: Vec<i32> = self.input(&format!("labels{step}"))?.data.iter().map(|&v| v as i32).collect();
+            let given: Vec<i32> = self
+                .input(&format!("labels{step}"))?
+                .data
+                .iter()
+                .map(|&v| v as i32)
+                .collect();
             runner.write_ints(device, labels, &given)?;
             runner.run(device, 0..plan.gradient_steps, &scalars)?;
             if decay_biases {
-                let loss = runner.read_reals(device, losses, batch)?.iter().sum::<f64>() / batch as f64;
+                let loss = runner
+                    .read_reals(device, losses, batch)?
+                    .iter()
+                    .sum::<f64>()
+                    / batch as f64;
                 results.push((format!("loss{step}"), vec![loss]));
             }
             if step == 1 && decay_biases {
@@ -333,15 +568,25 @@ impl Rig<'_> {
                 }
                 for (buffers, name) in plan.parameters.iter().zip(&names) {
                     if let Some(gradient) = buffers.gradient {
-                        results.push((format!("d.{name}"), runner.read_parameter(device, &buffers.parameter, gradient)?));
+                        results.push((
+                            format!("d.{name}"),
+                            runner.read_parameter(device, &buffers.parameter, gradient)?,
+                        ));
                     }
                 }
             }
             runner.run(device, plan.gradient_steps..plan.steps.len(), &scalars)?;
         }
-        let prefix = if decay_biases { "after3" } else { "after3_nobiasdecay" };
+        let prefix = if decay_biases {
+            "after3"
+        } else {
+            "after3_nobiasdecay"
+        };
         for (buffers, name) in plan.parameters.iter().zip(&names) {
-            results.push((format!("{prefix}.{name}"), runner.read_parameter(device, &buffers.parameter, buffers.value)?));
+            results.push((
+                format!("{prefix}.{name}"),
+                runner.read_parameter(device, &buffers.parameter, buffers.value)?,
+            ));
         }
         Ok(())
     }

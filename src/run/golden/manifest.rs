@@ -79,21 +79,38 @@ impl Directory {
     pub fn open(path: &Path) -> Result<Self, Diagnostic> {
         let manifest = path.join("manifest.json");
         if !manifest.is_file() {
-            return Err(Diagnostic::error(Code::E0501, format!("no golden cases in `{}`: `manifest.json` is missing", path.display())));
+            return Err(Diagnostic::error(
+                Code::E0501,
+                format!(
+                    "no golden cases in `{}`: `manifest.json` is missing",
+                    path.display()
+                ),
+            ));
         }
         let text = std::fs::read(&manifest).map_err(|e| unreadable(&manifest, &e))?;
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| broken(&manifest, &e.to_string()))?;
+        let manifest: Manifest =
+            serde_json::from_slice(&text).map_err(|e| broken(&manifest, &e.to_string()))?;
         if manifest.format != "netc-golden 1" {
-            return Err(broken(path, &format!("the format is `{}`, not `netc-golden 1`", manifest.format)));
+            return Err(broken(
+                path,
+                &format!("the format is `{}`, not `netc-golden 1`", manifest.format),
+            ));
         }
         let mut files = HashMap::new();
         for case in &manifest.cases {
             if !files.contains_key(&case.file) {
                 let file = path.join(&case.file);
-                files.insert(case.file.clone(), std::fs::read(&file).map_err(|e| unreadable(&file, &e))?);
+                files.insert(
+                    case.file.clone(),
+                    std::fs::read(&file).map_err(|e| unreadable(&file, &e))?,
+                );
             }
         }
-        Ok(Self { path: path.to_path_buf(), manifest, files })
+        Ok(Self {
+            path: path.to_path_buf(),
+            manifest,
+            files,
+        })
     }
 
     /// The values of a tensor of a case.
@@ -103,27 +120,58 @@ impl Directory {
     pub fn values(&self, case: &Case, reference: &Reference) -> Result<Values, Diagnostic> {
         let path = self.path.join(&case.file);
         let fault = |what: String| broken(&path, &what);
-        let file = SafeTensors::deserialize(&self.files[&case.file]).map_err(|e| fault(e.to_string()))?;
-        let view = file.tensor(&reference.tensor).map_err(|e| fault(e.to_string()))?;
+        let file =
+            SafeTensors::deserialize(&self.files[&case.file]).map_err(|e| fault(e.to_string()))?;
+        let view = file
+            .tensor(&reference.tensor)
+            .map_err(|e| fault(e.to_string()))?;
         if view.shape() != reference.shape {
-            return Err(fault(format!("`{}` is {:?}, and the manifest says {:?}", reference.tensor, view.shape(), reference.shape)));
+            return Err(fault(format!(
+                "`{}` is {:?}, and the manifest says {:?}",
+                reference.tensor,
+                view.shape(),
+                reference.shape
+            )));
         }
         let bytes = view.data();
         let data: Vec<f64> = match view.dtype() {
-            Dtype::F64 => bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default())).collect(),
-            Dtype::F32 => bytes.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap_or_default()))).collect(),
-            Dtype::I32 => bytes.chunks_exact(4).map(|b| f64::from(i32::from_le_bytes(b.try_into().unwrap_or_default()))).collect(),
+            Dtype::F64 => bytes
+                .chunks_exact(8)
+                .map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()))
+                .collect(),
+            Dtype::F32 => bytes
+                .chunks_exact(4)
+                .map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap_or_default())))
+                .collect(),
+            Dtype::I32 => bytes
+                .chunks_exact(4)
+                .map(|b| f64::from(i32::from_le_bytes(b.try_into().unwrap_or_default())))
+                .collect(),
             Dtype::U8 => bytes.iter().map(|&b| f64::from(b)).collect(),
-            other => return Err(fault(format!("`{}` is of type {other:?}", reference.tensor))),
+            other => {
+                return Err(fault(format!(
+                    "`{}` is of type {other:?}",
+                    reference.tensor
+                )));
+            }
         };
-        Ok(Values { shape: reference.shape.clone(), data })
+        Ok(Values {
+            shape: reference.shape.clone(),
+            data,
+        })
     }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::error(Code::E0901, format!("`{}` cannot be read: {error}", path.display()))
+    Diagnostic::error(
+        Code::E0901,
+        format!("`{}` cannot be read: {error}", path.display()),
+    )
 }
 
 fn broken(path: &Path, what: &str) -> Diagnostic {
-    Diagnostic::error(Code::E0502, format!("`{}` is broken: {what}", path.display()))
+    Diagnostic::error(
+        Code::E0502,
+        format!("`{}` is broken: {what}", path.display()),
+    )
 }

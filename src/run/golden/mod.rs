@@ -45,7 +45,9 @@ pub struct Outcome {
 impl Outcome {
     /// Whether every tensor passes.
     pub fn passes(&self) -> bool {
-        self.result.as_ref().is_ok_and(|comparisons| !comparisons.is_empty() && comparisons.iter().all(Comparison::passes))
+        self.result.as_ref().is_ok_and(|comparisons| {
+            !comparisons.is_empty() && comparisons.iter().all(Comparison::passes)
+        })
     }
 }
 
@@ -53,13 +55,22 @@ impl Outcome {
 ///
 /// # Errors
 /// E0501, E0502, E0901 of the directory itself. A case that fails is an outcome, not an error.
-pub fn run(path: &Path, device: &mut dyn Device, precision: Precision, mut each: impl FnMut(&Outcome)) -> Result<Vec<Outcome>, Diagnostic> {
+pub fn run(
+    path: &Path,
+    device: &mut dyn Device,
+    precision: Precision,
+    mut each: impl FnMut(&Outcome),
+) -> Result<Vec<Outcome>, Diagnostic> {
     let directory = Directory::open(path)?;
     let mut outcomes = Vec::new();
     for case in &directory.manifest.cases {
         let result = cases::run(&directory, case, device, precision);
         let result = device.reset().and(result);
-        let outcome = Outcome { name: case.name.clone(), op: case.op.clone(), result };
+        let outcome = Outcome {
+            name: case.name.clone(),
+            op: case.op.clone(),
+            result,
+        };
         each(&outcome);
         outcomes.push(outcome);
     }
@@ -68,12 +79,28 @@ pub fn run(path: &Path, device: &mut dyn Device, precision: Precision, mut each:
 
 /// Compares what came out with what must. Tolerances are `LANGUAGE.md`'s: in f32 `(10 * torch's own relative deviation
 /// in f32 + 1e-6) * scale`, in f64 `1e-10 * scale`; where the scale is 0, `1e-6` and `1e-12`.
-fn compare(case: &Case, tensor: &str, got: &[f64], expected: &[f64], precision: Precision) -> Comparison {
-    let scale = expected.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+fn compare(
+    case: &Case,
+    tensor: &str,
+    got: &[f64],
+    expected: &[f64],
+    precision: Precision,
+) -> Comparison {
+    let scale = expected
+        .iter()
+        .fold(0.0f64, |largest, value| largest.max(value.abs()));
     // Updates without decay of biases have the tolerance of those with it.
     let measured = tensor.replacen("after3_nobiasdecay.", "after3.", 1);
     let relative = match precision {
-        Precision::F32 => 10.0 * case.torch_f32_err.get(measured.as_str()).copied().unwrap_or_default().max_rel + 1e-6,
+        Precision::F32 => {
+            10.0 * case
+                .torch_f32_err
+                .get(measured.as_str())
+                .copied()
+                .unwrap_or_default()
+                .max_rel
+                + 1e-6
+        }
         Precision::F64 => 1e-10,
     };
     let tolerance = match (scale > 0.0, precision) {
@@ -81,14 +108,30 @@ fn compare(case: &Case, tensor: &str, got: &[f64], expected: &[f64], precision: 
         (false, Precision::F32) => 1e-6,
         (false, Precision::F64) => 1e-12,
     };
-    let deviations = got.iter().zip(expected).map(|(got, expected)| (got - expected).abs());
+    let deviations = got
+        .iter()
+        .zip(expected)
+        .map(|(got, expected)| (got - expected).abs());
     // A NaN must not vanish in a maximum.
-    let mut error = if got.len() == expected.len() { 0.0f64 } else { f64::INFINITY };
+    let mut error = if got.len() == expected.len() {
+        0.0f64
+    } else {
+        f64::INFINITY
+    };
     for deviation in deviations {
-        error = if deviation > error || deviation.is_nan() { deviation } else { error };
+        error = if deviation > error || deviation.is_nan() {
+            deviation
+        } else {
+            error
+        };
         if error.is_nan() {
             break;
         }
     }
-    Comparison { tensor: tensor.into(), error, scale, tolerance }
+    Comparison {
+        tensor: tensor.into(),
+        error,
+        scale,
+        tolerance,
+    }
 }

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs every test: unit, integration, doc. Installs PoCL where no OpenCL device answers; fails if there still is none.
+#   tests/run.sh           what continuous integration runs
+#   tests/run.sh --long    the long proofs too (NETC_LONG=1)
+#   tests/run.sh [--long] NAME…   further arguments go to cargo test: a test's name, `--test all`, …
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [[ ${1:-} == --long ]]; then
+    export NETC_LONG=1
+    shift
+fi
+# Compiled kernels of the in-process tests: not the user's own cache.
+export NETC_CACHE_DIR=${NETC_CACHE_DIR:-$PWD/target/test-kernel-cache}
+export NO_COLOR=1
+
+has_opencl() {
+    # Rows of devices begin with platform:device; the host engine's does not.
+    cargo run --release --quiet -- devices | grep -Eq '^[0-9]+:[0-9]+ +cpu '
+}
+
+as_root() {
+    if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+cargo build --release
+if ! has_opencl; then
+    echo "tests/run.sh: no OpenCL CPU device answers; installing PoCL" >&2
+    as_root apt-get update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends pocl-opencl-icd ocl-icd-libopencl1
+    if ! has_opencl; then
+        echo "tests/run.sh: there still is no OpenCL CPU device, and no test is skipped for want of one" >&2
+        exit 1
+    fi
+fi
+cargo test --release "$@"
