@@ -171,7 +171,7 @@ fn tabs_line_ends_and_control_characters_do_no_harm() {
         &Diagnostic::error(Code::E0201, "unknown").at(&source, span_of(&source, "P")),
         "
 error[E0201]: unknown
-   ╭─[a.net:1:15]
+   ╭─[a.net:1:14]
  1 │ C8  ->\u{FFFD}[31m é P
    ·               ─
  2 │ -> F2
