@@ -30,6 +30,11 @@ pub struct Found {
 
 /// Every device of every platform that is available and has a compiler, in the platforms' order.
 pub fn devices() -> Vec<Found> {
+    // One thread at a time: while one makes PoCL 3.1 ready, another may be told that there is no device.
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut found = Vec::new();
     for (p, platform) in platforms().into_iter().enumerate() {
         for (d, device) in devices_of(platform).into_iter().enumerate() {
