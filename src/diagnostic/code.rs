@@ -5,6 +5,7 @@
 //! E09 files; W01 what could not be verified.
 
 use std::fmt;
+use std::str::FromStr;
 
 macro_rules! codes {
     ($($code:ident $meaning:literal,)*) => {
@@ -26,6 +27,11 @@ macro_rules! codes {
             /// What the code means, in one line.
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$code => $meaning,)* }
+            }
+
+            /// Its entry in the folder `explain`, whole: a code without one does not compile.
+            pub(super) fn entry(self) -> &'static str {
+                match self { $(Self::$code => include_str!(concat!("explain/", stringify!($code), ".md")),)* }
             }
         }
     };
@@ -78,6 +84,22 @@ codes! {
     E0801 "the loss is no longer finite (step, last good checkpoint, what to try)",
     E0901 "a file cannot be read or written (disk full, permission)",
     W0101 "the input shape is unknown, so shapes, parameters and memory could not be verified",
+}
+
+/// No diagnostic has this code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownCode;
+
+/// In upper or lower case.
+impl FromStr for Code {
+    type Err = UnknownCode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCode> {
+        let found = Self::ALL
+            .iter()
+            .find(|code| code.name().eq_ignore_ascii_case(text));
+        found.copied().ok_or(UnknownCode)
+    }
 }
 
 impl fmt::Display for Code {
