@@ -10,6 +10,7 @@ const ORDER: &[&str] = &[
     "source",
     "random",
     "diagnostic",
+    "file",
     "syntax",
     "op",
     "ir",

@@ -9,6 +9,7 @@ use clap::Args;
 use super::Failure;
 use crate::config::Config;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::file;
 use crate::ir::{self, Graph};
 use crate::op::Recipe;
 use crate::op::shape::Shape;
@@ -56,8 +57,8 @@ impl Network {
     }
 
     /// The network of a file, or of standard input.
-    pub fn read(file: &Path) -> Result<Self, Diagnostic> {
-        if file == Path::new("-") {
+    pub fn read(path: &Path) -> Result<Self, Diagnostic> {
+        if path == Path::new("-") {
             let mut bytes = Vec::new();
             std::io::stdin().read_to_end(&mut bytes).map_err(|e| {
                 Diagnostic::error(Code::E0901, format!("standard input cannot be read: {e}"))
@@ -67,12 +68,12 @@ impl Network {
                 &syntax::source_from_bytes("<stdin>", bytes)?,
             ));
         }
-        let name = file
+        let name = path
             .file_stem()
             .map_or_else(|| "net".into(), |stem| stem.to_string_lossy().into_owned());
         Ok(Self::parse(
             name,
-            &syntax::source_from_bytes(&file.display().to_string(), read(file)?)?,
+            &syntax::source_from_bytes(&path.display().to_string(), file::read(path)?)?,
         ))
     }
 
@@ -97,27 +98,13 @@ impl Network {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Diagnostic> {
-    std::fs::read(file).map_err(|error| {
-        let code = if error.kind() == std::io::ErrorKind::NotFound {
-            Code::E0501
-        } else {
-            Code::E0901
-        };
-        Diagnostic::error(
-            code,
-            format!("`{}` cannot be read: {error}", file.display()),
-        )
-    })
-}
-
 /// The configuration of an optional file and assignments.
-pub fn config(file: Option<&Path>, sets: &[String]) -> Result<(Config, Diagnostics), Diagnostic> {
-    let Some(file) = file else {
+pub fn config(path: Option<&Path>, sets: &[String]) -> Result<(Config, Diagnostics), Diagnostic> {
+    let Some(path) = path else {
         return Ok(Config::load(None, Path::new("."), sets));
     };
-    let source = syntax::source_from_bytes(&file.display().to_string(), read(file)?)?;
-    let base = file
+    let source = syntax::source_from_bytes(&path.display().to_string(), file::read(path)?)?;
+    let base = path
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
