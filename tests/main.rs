@@ -6,8 +6,12 @@
 mod architecture;
 mod bad_input;
 mod cli;
+mod explanations;
+mod faulty_device;
+mod formats;
 mod golden;
 mod harness;
 mod readme;
+mod schema;
 mod snapshots;
 mod steps;
