@@ -54,6 +54,12 @@ fn missing_data() {
     outcome.fails("E0501", &["sub/nowhere", "sub/a.toml:2:9"]).renders("E0501-path-in-a-toml");
     no_run(&outcome);
     Netc::new()
+        .file("somewhere.net", TINY)
+        .args(["check", "somewere.net"])
+        .run()
+        .fails("E0501", &["did you mean `somewhere.net`?"])
+        .renders("E0501-misspelt-network");
+    Netc::new()
         .args(["train", "nowhere.net"])
         .run()
         .fails("E0501", &["nowhere.net"])
