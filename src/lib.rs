@@ -154,6 +154,7 @@ pub mod config;
 pub mod data;
 pub mod device;
 pub mod diagnostic;
+pub mod format;
 pub mod ir;
 pub mod op;
 pub mod plan;

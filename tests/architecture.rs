@@ -13,6 +13,7 @@ const ORDER: &[&str] = &[
     "syntax",
     "op",
     "ir",
+    "format",
     "plan",
     "device",
     "config",
