@@ -156,6 +156,7 @@ pub mod data;
 pub mod device;
 pub mod diagnostic;
 pub mod file;
+pub mod format;
 pub mod ir;
 pub mod op;
 pub mod plan;

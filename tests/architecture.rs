@@ -14,6 +14,7 @@ const ORDER: &[&str] = &[
     "syntax",
     "op",
     "ir",
+    "format",
     "plan",
     "device",
     "config",

@@ -8,6 +8,7 @@ mod bad_input;
 mod cli;
 mod golden;
 mod harness;
+mod random_nets;
 mod readme;
 mod snapshots;
 mod steps;

@@ -58,23 +58,12 @@ impl Network {
 
     /// The network of a file, or of standard input.
     pub fn read(path: &Path) -> Result<Self, Diagnostic> {
-        if path == Path::new("-") {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).map_err(|e| {
-                Diagnostic::error(Code::E0901, format!("standard input cannot be read: {e}"))
-            })?;
-            return Ok(Self::parse(
-                "stdin".into(),
-                &syntax::source_from_bytes("<stdin>", bytes)?,
-            ));
-        }
-        let name = path
-            .file_stem()
-            .map_or_else(|| "net".into(), |stem| stem.to_string_lossy().into_owned());
-        Ok(Self::parse(
-            name,
-            &syntax::source_from_bytes(&path.display().to_string(), file::read(path)?)?,
-        ))
+        let name = match path.file_stem() {
+            _ if path == Path::new("-") => "stdin".into(),
+            Some(stem) => stem.to_string_lossy().into_owned(),
+            None => "net".into(),
+        };
+        Ok(Self::parse(name, &source(path)?))
     }
 
     /// The network of a source.
@@ -96,6 +85,21 @@ impl Network {
         let all = all.sorted();
         (graph.filter(|_| !all.has_errors()), all)
     }
+}
+
+/// The text of a file, or of standard input for `-`.
+///
+/// # Errors
+/// E0501, E0901 it cannot be read; E0106 it is no UTF-8.
+pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
+    if path != Path::new("-") {
+        return syntax::source_from_bytes(&path.display().to_string(), file::read(path)?);
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).map_err(|e| {
+        Diagnostic::error(Code::E0901, format!("standard input cannot be read: {e}"))
+    })?;
+    syntax::source_from_bytes("<stdin>", bytes)
 }
 
 /// The configuration of an optional file and assignments.

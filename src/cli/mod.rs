@@ -7,6 +7,7 @@ mod check;
 mod devices;
 mod eval;
 mod files;
+mod fmt;
 mod json;
 mod predict;
 mod progress;
@@ -48,6 +49,8 @@ struct Cli {
 enum Command {
     /// Parse and validate networks; show their layers, parameters, multiply-adds and memory
     Check(check::Check),
+    /// Rewrite networks in canonical form, or show what that would change
+    Fmt(fmt::Fmt),
     /// Train a network
     Train(train::Train),
     /// Accuracy, top-5, loss and confusion matrix of a trained network
@@ -180,6 +183,7 @@ where
     let output = Output::new(cli.color);
     let result = match &cli.command {
         Command::Check(command) => command.run(&output),
+        Command::Fmt(command) => command.run(&output),
         Command::Train(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),
         Command::Predict(command) => command.run(&output),
