@@ -17,6 +17,7 @@ const ORDER: &[&str] = &[
     "device",
     "config",
     "data",
+    "analysis",
     "run",
     "cli",
 ];
