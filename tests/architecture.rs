@@ -19,6 +19,7 @@ const ORDER: &[&str] = &[
     "device",
     "config",
     "data",
+    "analysis",
     "run",
     "cli",
 ];

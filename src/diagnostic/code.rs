@@ -2,7 +2,7 @@
 //!
 //! Codes are stable: a code never changes its meaning and is never used again for another one. The families are
 //! E01 text, E02 words and values, E03 shapes, E04 TOML, E05 data, E06 runs and checkpoints, E07 devices, E08 training,
-//! E09 files; W01 what could not be verified.
+//! E09 files; W01 what could not be verified, W02 the signal at the start, W04 settings.
 
 use std::fmt;
 
@@ -78,6 +78,11 @@ codes! {
     E0801 "the loss is no longer finite (step, last good checkpoint, what to try)",
     E0901 "a file cannot be read or written (disk full, permission)",
     W0101 "the input shape is unknown, so shapes, parameters and memory could not be verified",
+    W0201 "the signal vanishes at the start: a layer's output is far smaller than the network's input",
+    W0202 "the signal explodes at the start: the loss would begin far above that of a blind guess",
+    W0203 "the gradient vanishes at the start: it comes back to a layer far too small to change it",
+    W0204 "the gradient explodes at the start: it grows from layer to layer on the way back",
+    W0401 "a setting that changes nothing for this network",
 }
 
 impl fmt::Display for Code {
