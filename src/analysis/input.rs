@@ -37,7 +37,10 @@ pub fn statistics(set: &Dataset, mean: &Mean, scale: Scale) -> Result<Signal, Di
         mean.apply(scale, &pixels, &mut values);
         Ok(values)
     };
-    let images: Vec<Vec<f32>> = (0..images).into_par_iter().map(load).collect::<Result<_, Diagnostic>>()?;
+    let images: Vec<Vec<f32>> = (0..images)
+        .into_par_iter()
+        .map(load)
+        .collect::<Result<_, Diagnostic>>()?;
     let sums = images
         .par_iter()
         .map(|values| of_image(values, height, width))
@@ -90,7 +93,10 @@ fn of_image(values: &[f32], height: usize, width: usize) -> Sums {
 }
 
 fn product(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+    a.iter()
+        .zip(b)
+        .map(|(&a, &b)| f64::from(a) * f64::from(b))
+        .sum()
 }
 
 /// The mean product of the same pixel of two images, over all pairs of them: from the square of the sum.
