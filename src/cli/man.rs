@@ -75,6 +75,7 @@ fn page(command: Command, whole: bool) -> String {
     let mut bytes = Vec::new();
     Page::new(command)
         .manual("netc manual")
+        .source(format!("netc {}", env!("CARGO_PKG_VERSION")))
         .render(&mut bytes)
         .expect("internal error: writing to memory failed");
     let mut text = String::from_utf8(bytes).expect("internal error: a page is text");

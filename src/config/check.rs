@@ -120,11 +120,8 @@ fn out_of_range(key: &Key, number: impl Display, range: impl Display) -> Diagnos
 }
 
 /// The key's line with a value: `epochs = 5`.
-fn line(key: &Key, value: &Value) -> String {
-    format!(
-        "{} = {value}",
-        key.path.rsplit('.').next().unwrap_or(key.path)
-    )
+pub(super) fn line(key: &Key, value: &Value) -> String {
+    format!("{} = {value}", key.name())
 }
 
 fn for_example(key: &Key) -> String {

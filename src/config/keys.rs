@@ -145,10 +145,19 @@ pub struct Rule {
     pub key: &'static str,
     /// Whether the key means anything.
     pub holds: fn(&Config) -> bool,
-    /// The values that would do, as they are written.
-    pub values: &'static str,
+    /// The words of that key that would do.
+    pub words: &'static [&'static str],
     /// Whether even a value equal to the default is refused.
     pub strict: bool,
+}
+
+impl Rule {
+    /// The lines that would do: `kind = "step"`.
+    pub fn lines(&self) -> Vec<String> {
+        let name = self.key.rsplit('.').next().unwrap_or(self.key);
+        let line = |word: &&str| format!("{name} = \"{word}\"");
+        self.words.iter().map(line).collect()
+    }
 }
 
 impl Key {
@@ -160,6 +169,11 @@ impl Key {
     /// The table and the path within it: `train` and `checkpoint.every`.
     pub fn split(&self) -> (&'static str, &'static str) {
         self.path.split_once('.').unwrap_or(("", self.path))
+    }
+
+    /// The last part of the path, as it stands in a line of the TOML.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit('.').next().unwrap_or(self.path)
     }
 
     /// The setting's value in a configuration.
@@ -190,7 +204,7 @@ impl Key {
 const STEP_ONLY: Rule = Rule {
     key: "optimizer.schedule.kind",
     holds: |config| config.optimizer.schedule.kind == ScheduleKind::Step,
-    values: "\"step\"",
+    words: &["step"],
     strict: true,
 };
 const STEP_OR_PLATEAU: Rule = Rule {
@@ -200,12 +214,12 @@ const STEP_OR_PLATEAU: Rule = Rule {
             ScheduleKind::Step | ScheduleKind::Plateau
         )
     },
-    values: "\"step\" or \"plateau\"",
+    words: &["step", "plateau"],
     ..STEP_ONLY
 };
 const PLATEAU_ONLY: Rule = Rule {
     holds: |config| config.optimizer.schedule.kind == ScheduleKind::Plateau,
-    values: "\"plateau\"",
+    words: &["plateau"],
     ..STEP_ONLY
 };
 // LANGUAGE.md's own example gives `beta1` beside sgd and `std` beside he, so these are refused only where a value other
@@ -218,7 +232,7 @@ const SGD_ONLY: Rule = Rule {
             OptimizerKind::Sgd | OptimizerKind::Nesterov
         )
     },
-    values: "\"sgd\" or \"nesterov\"",
+    words: &["sgd", "nesterov"],
     strict: false,
 };
 const ADAM_ONLY: Rule = Rule {
@@ -228,13 +242,13 @@ const ADAM_ONLY: Rule = Rule {
             OptimizerKind::Adam | OptimizerKind::AdamW
         )
     },
-    values: "\"adam\" or \"adamw\"",
+    words: &["adam", "adamw"],
     ..SGD_ONLY
 };
 const GAUSSIAN_ONLY: Rule = Rule {
     key: "init.weights",
     holds: |config| config.init.weights == Weights::Gaussian,
-    values: "\"gaussian\"",
+    words: &["gaussian"],
     strict: false,
 };
 
