@@ -24,6 +24,14 @@ pub fn text_of(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// A number from the environment, for runs longer than usual.
+pub fn number_of(variable: &str, default: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no whole number")),
+        Err(_) => default,
+    }
+}
+
 /// Where compiled kernels are kept between the tests: one folder for all, so that PoCL compiles once. run.sh names it
 /// to the tests in this process too.
 fn kernel_cache() -> PathBuf {
