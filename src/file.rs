@@ -42,24 +42,50 @@ pub fn unwritable(path: &Path, error: &io::Error) -> Diagnostic {
 /// # Errors
 /// E0901 the file cannot be written; what was there before is still there.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
-    let written = || {
-        let mut file = tempfile::Builder::new()
-            .prefix(".netc-")
-            .tempfile_in(folder(path))?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let readable = fs::Permissions::from_mode(0o644);
-            file.as_file().set_permissions(readable)?;
-        }
-        file.persist(path).map_err(|error| error.error)
+    replace(path, bytes, readable()).map_err(|error| unwritable(path, &error))
+}
+
+/// Changes what a user's own file holds. Permissions stay; where the path is a link, what it points to changes.
+///
+/// # Errors
+/// E0901 the file cannot be written; what was there before is still there.
+pub fn rewrite(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
+    let found = || {
+        let place = fs::canonicalize(path)?;
+        let permissions = fs::metadata(&place)?.permissions();
+        Ok((place, permissions))
     };
-    match written() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(unwritable(path, &error)),
+    let (place, permissions) = found().map_err(|error| unwritable(path, &error))?;
+    if permissions.readonly() {
+        let error = io::Error::new(ErrorKind::PermissionDenied, "it is read-only");
+        return Err(unwritable(path, &error).help("make the file writable"));
     }
+    replace(&place, bytes, Some(permissions)).map_err(|error| unwritable(path, &error))
+}
+
+/// The permissions of a new file: readable for all, where the system has such.
+fn readable() -> Option<fs::Permissions> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        Some(fs::Permissions::from_mode(0o644))
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+/// Puts a new file in a file's place.
+fn replace(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
+    let mut file = tempfile::Builder::new()
+        .prefix(".netc-")
+        .tempfile_in(folder(path))?;
+    file.write_all(bytes)?;
+    if let Some(permissions) = permissions {
+        file.as_file().set_permissions(permissions)?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// Gives a file of this crate's writing a second name, which shares its bytes where the file system can do that. Such

@@ -14,10 +14,12 @@ const ORDER: &[&str] = &[
     "syntax",
     "op",
     "ir",
+    "format",
     "plan",
     "device",
     "config",
     "data",
+    "analysis",
     "run",
     "cli",
 ];

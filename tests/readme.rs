@@ -80,11 +80,20 @@ fn the_table_of_networks_is_true() {
 #[track_caller]
 fn generated(name: &str, text: &str) {
     let readme = text_of("README.md");
-    let (start, end) = (format!("<!-- {name}: generated -->\n\n"), "\n<!-- end -->\n");
-    let (before, rest) = readme.split_once(&start).unwrap_or_else(|| panic!("no {start}"));
+    let (start, end) = (
+        format!("<!-- {name}: generated -->\n\n"),
+        "\n<!-- end -->\n",
+    );
+    let (before, rest) = readme
+        .split_once(&start)
+        .unwrap_or_else(|| panic!("no {start}"));
     let (present, after) = rest.split_once(end).expect("an end");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(root().join("README.md"), [before, &start, text, end, after].concat()).unwrap();
+        fs::write(
+            root().join("README.md"),
+            [before, &start, text, end, after].concat(),
+        )
+        .unwrap();
     } else {
         assert_eq!(present, text, "README's {name} are not up to date");
     }

@@ -110,7 +110,13 @@ impl Check {
             .collect();
         if !faults.is_empty() {
             let found = &faults;
-            findings.insert(0, Findings { file: &of_config, found });
+            findings.insert(
+                0,
+                Findings {
+                    file: &of_config,
+                    found,
+                },
+            );
         }
         match self.reporting.format() {
             Format::Json => {

@@ -44,7 +44,9 @@ fn unknown(text: &str) -> Failure {
         || "`netc explain --list` shows all codes".into(),
         |meant| format!("did you mean '{meant}'?"),
     );
-    Failure::Usage(format!("no diagnostic has the code '{text}'\n\n  tip: {tip}"))
+    Failure::Usage(format!(
+        "no diagnostic has the code '{text}'\n\n  tip: {tip}"
+    ))
 }
 
 /// A line a code.

@@ -66,7 +66,9 @@ fn find(program: &Command, name: &str) -> Result<Command, Failure> {
     let tip = nearest(name, names).map_or_else(String::new, |meant| {
         format!("\n\n  tip: a similar command exists: '{meant}'")
     });
-    Err(Failure::Usage(format!("unrecognized command '{name}'{tip}")))
+    Err(Failure::Usage(format!(
+        "unrecognized command '{name}'{tip}"
+    )))
 }
 
 fn page(command: Command, whole: bool) -> String {

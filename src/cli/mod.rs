@@ -9,6 +9,7 @@ mod devices;
 mod eval;
 mod explain;
 mod files;
+mod fmt;
 mod github;
 mod json;
 mod man;
@@ -56,6 +57,8 @@ struct Cli {
 enum Command {
     /// Parse and validate networks; show their layers, parameters, multiply-adds and memory
     Check(check::Check),
+    /// Rewrite networks in canonical form, or show what that would change
+    Fmt(fmt::Fmt),
     /// Train a network
     Train(train::Train),
     /// Accuracy, top-5, loss and confusion matrix of a trained network
@@ -202,6 +205,7 @@ where
     let output = Output::new(cli.color);
     let result = match &cli.command {
         Command::Check(command) => command.run(&output),
+        Command::Fmt(command) => command.run(&output),
         Command::Train(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),
         Command::Predict(command) => command.run(&output),

@@ -62,9 +62,12 @@ impl Train {
         let of_data = |key: &str, fault: Diagnostic| {
             let fault = config.point(key, fault);
             match &network.tree.input {
-                Some(input) if fault.code == Code::E0503 => {
-                    between(fault, "the network's input", &network.tree.source, input.span)
-                }
+                Some(input) if fault.code == Code::E0503 => between(
+                    fault,
+                    "the network's input",
+                    &network.tree.source,
+                    input.span,
+                ),
                 _ => fault,
             }
         };

@@ -14,7 +14,8 @@ pub fn schema() -> Json {
     let mut schema = table("");
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!("netc configuration");
-    schema["description"] = json!("Hyperparameters of a training with netc. Every key has a default.");
+    schema["description"] =
+        json!("Hyperparameters of a training with netc. Every key has a default.");
     schema
 }
 
