@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::analysis::Expected;
+use crate::analysis::cost::{Dominant, Share};
 use crate::diagnostic::render;
 use crate::diagnostic::{Diagnostics, Severity};
 use crate::ir::Graph;
@@ -50,6 +52,12 @@ pub struct LayerRow {
     pub parameters: Option<u64>,
     /// Multiply-adds of one image, C and F only.
     pub multiply_adds: Option<u64>,
+    /// The output's expected root mean square at the initial values, where computed; null where it is no number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Option<f64>>,
+    /// That of the gradient with respect to the output, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradient: Option<Option<f64>>,
 }
 
 /// Totals of `check --json`.
@@ -62,6 +70,45 @@ pub struct Totals {
     /// Device memory, unless left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
+    /// The layers that bear most of each.
+    pub dominant: Most,
+}
+
+/// The layers that bear most: of `check --json`.
+#[derive(Debug, Serialize)]
+pub struct Most {
+    /// Of the learned values.
+    pub parameters: Option<MostOf>,
+    /// Of the multiply-adds.
+    pub multiply_adds: Option<MostOf>,
+    /// Of the memory of training, unless left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MostOf>,
+}
+
+/// One layer and its share, 0 to 1.
+#[derive(Debug, Serialize)]
+pub struct MostOf {
+    /// Its name.
+    pub layer: String,
+    /// Its part of the whole.
+    pub share: f64,
+}
+
+impl Most {
+    fn new(dominant: &Dominant) -> Self {
+        let of = |share: &Option<Share>| {
+            share.as_ref().map(|share| MostOf {
+                layer: share.layer.clone(),
+                share: share.share,
+            })
+        };
+        Self {
+            parameters: of(&dominant.parameters),
+            multiply_adds: of(&dominant.multiply_adds),
+            memory: of(&dominant.memory),
+        }
+    }
 }
 
 /// Memory of `check --json`.
@@ -87,6 +134,8 @@ impl CheckedFile {
         graph: Option<&Graph>,
         found: &Diagnostics,
         memory: Option<Memory>,
+        dominant: &Dominant,
+        expected: Option<&[Expected]>,
     ) -> Self {
         let ok = !found.iter().any(|d| d.severity == Severity::Error);
         let diagnostics = diagnostics(found);
@@ -102,7 +151,11 @@ impl CheckedFile {
             };
         };
         let summary = summary(graph);
-        let layers = summary.rows.into_iter().map(|row| LayerRow {
+        let finite = |value: f64| value.is_finite().then_some(value);
+        let rows = summary.rows.into_iter().enumerate();
+        let layers = rows.map(|(i, row)| LayerRow {
+            signal: expected.map(|expected| finite(expected[i].signal.rms())),
+            gradient: expected.map(|expected| finite(expected[i].gradient.rms())),
             name: row.name,
             kind: row.kind,
             output: row.output.map(Shape::list),
@@ -120,6 +173,7 @@ impl CheckedFile {
                 parameters,
                 multiply_adds,
                 memory,
+                dominant: Most::new(dominant),
             }),
         }
     }
