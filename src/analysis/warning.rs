@@ -93,11 +93,11 @@ fn findings(graph: &Graph, expected: &[Expected]) -> Vec<Finding> {
     let first = |layer: Option<usize>, code| layer.map(|layer| Finding { code, layer });
     found.extend(first(layers().take_while(small).last(), Code::W0201));
     found.extend(first(layers().take_while(large).last(), Code::W0202));
-    // Logits that overflow leave no gradient to speak of.
-    let finite = expected
-        .last()
-        .is_some_and(|last| last.signal.rms() <= LARGEST);
-    let Some(start) = graph.nodes.iter().position(is_learned).filter(|_| finite) else {
+    // What a signal has done to the gradient is a consequence.
+    if !found.is_empty() {
+        return found;
+    }
+    let Some(start) = graph.nodes.iter().position(is_learned) else {
         return found;
     };
     let vanished = |i: &usize| change(graph, expected, *i) < 1.0 / GRADIENT_CHANGE;

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::files::{self, Network};
-use super::json::{CheckReport, CheckedFile, Memory};
+use super::json::{CheckReport, CheckedFile, Figures, Memory};
+use super::report::{Findings, Format, Reporting};
 use super::table::{Align, Table};
-use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, grouped};
-use crate::analysis::cost::{Dominant, Share, dominant};
-use crate::analysis::{self, Expected, input, pair, warning};
+use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, github, grouped, sarif};
+use crate::analysis::cost::{Share, dominant};
+use crate::analysis::{self, input, pair, warning};
 use crate::config::{Batch, Config, Scale};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::ir::Graph;
@@ -40,9 +41,8 @@ pub struct Check {
     /// The input's shape where the file has none
     #[arg(long, value_name = "CxHxW")]
     input: Option<String>,
-    /// One JSON object on stdout
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    reporting: Reporting,
     /// Leave the memory out
     #[arg(long)]
     no_memory: bool,
@@ -59,14 +59,6 @@ struct Checked {
     graph: Option<Graph>,
     found: Diagnostics,
     figures: Figures,
-}
-
-/// What is shown of a network beside its shapes.
-#[derive(Default)]
-struct Figures {
-    memory: Option<Memory>,
-    dominant: Dominant,
-    expected: Option<Vec<Expected>>,
 }
 
 /// The configuration, and what a network is checked against.
@@ -126,54 +118,65 @@ impl Check {
             })
             .collect();
         let ok = !faults.has_errors() && checked.iter().all(|one| !one.found.has_errors());
-        if self.json {
-            self.print_json(&checked, &faults, output);
-        } else {
-            output.diagnostics(&faults);
-            let signal = self.signal || self.config.is_some();
-            for (i, one) in checked.iter().enumerate() {
-                output.diagnostics(&one.found);
-                if let Some(graph) = &one.graph {
-                    let gap = if i > 0 { "\n" } else { "" };
-                    output.print(&format!(
-                        "{gap}{}",
-                        figures(&one.name, graph, &one.figures, signal, output.colour)
-                    ));
+        // The configuration is a file of its own in the reports.
+        let of_config = self
+            .config
+            .as_ref()
+            .map_or_else(|| "--set".into(), |file| file.display().to_string());
+        let mut findings: Vec<Findings<'_>> = checked
+            .iter()
+            .map(|one| Findings {
+                file: &one.name,
+                found: &one.found,
+            })
+            .collect();
+        if !faults.is_empty() {
+            let found = &faults;
+            findings.insert(
+                0,
+                Findings {
+                    file: &of_config,
+                    found,
+                },
+            );
+        }
+        match self.reporting.format() {
+            Format::Json => {
+                let mut report = CheckReport {
+                    version: 1,
+                    files: checked.iter().map(Checked::json).collect(),
+                };
+                if !faults.is_empty() {
+                    let file =
+                        CheckedFile::new(&of_config, None, &faults, &Figures::default());
+                    report.files.insert(0, file);
+                }
+                output.json(&report);
+            }
+            Format::Sarif => output.json(&sarif::log(&findings)),
+            Format::Github => output.print(&github::commands(&findings)),
+            Format::Text => {
+                output.diagnostics(&faults);
+                let signal = self.signal || self.config.is_some();
+                for (i, one) in checked.iter().enumerate() {
+                    output.diagnostics(&one.found);
+                    if let Some(graph) = &one.graph {
+                        let gap = if i > 0 { "\n" } else { "" };
+                        output.print(&format!(
+                            "{gap}{}",
+                            figures(&one.name, graph, &one.figures, signal, output.colour)
+                        ));
+                    }
                 }
             }
         }
         Ok(if ok { FINE } else { PROBLEMS })
     }
+}
 
-    fn print_json(&self, checked: &[Checked], faults: &Diagnostics, output: &Output) {
-        let files = checked.iter().map(|one| {
-            let figures = &one.figures;
-            CheckedFile::new(
-                &one.name,
-                one.graph.as_ref(),
-                &one.found,
-                figures.memory,
-                &figures.dominant,
-                figures.expected.as_deref(),
-            )
-        });
-        let mut report = CheckReport {
-            version: 1,
-            files: files.collect(),
-        };
-        if !faults.is_empty() {
-            // The configuration is a file of its own in the report.
-            let name = self
-                .config
-                .as_ref()
-                .map_or_else(|| "--set".into(), |file| file.display().to_string());
-            let own = CheckedFile::new(&name, None, faults, None, &Dominant::default(), None);
-            report.files.insert(0, own);
-        }
-        output.print(
-            &(serde_json::to_string_pretty(&report).expect("internal error: a report is data")
-                + "\n"),
-        );
+impl Checked {
+    fn json(&self) -> CheckedFile<'_> {
+        CheckedFile::new(&self.name, self.graph.as_ref(), &self.found, &self.figures)
     }
 }
 

@@ -1,34 +1,33 @@
 //! Machine-readable output: the structures are a contract (`version` counts its changes), apart from those inside.
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::analysis::Expected;
 use crate::analysis::cost::{Dominant, Share};
-use crate::diagnostic::render;
-use crate::diagnostic::{Diagnostics, Severity};
+use crate::diagnostic::Diagnostics;
+use crate::diagnostic::render::Record;
 use crate::ir::Graph;
 use crate::ir::summary::summary;
 use crate::op::shape::Shape;
 
 /// `check --json`.
 #[derive(Debug, Serialize)]
-pub struct CheckReport {
+pub struct CheckReport<'a> {
     /// 1.
     pub version: u32,
     /// One a file.
-    pub files: Vec<CheckedFile>,
+    pub files: Vec<CheckedFile<'a>>,
 }
 
 /// One file of `check --json`.
 #[derive(Debug, Serialize)]
-pub struct CheckedFile {
+pub struct CheckedFile<'a> {
     /// Its name.
     pub file: String,
     /// Whether it has no error.
     pub ok: bool,
     /// What is wrong.
-    pub diagnostics: Vec<Value>,
+    pub diagnostics: Vec<Record<'a>>,
     /// The input's shape, where known.
     pub input: Option<Vec<usize>>,
     /// The classifier's units.
@@ -122,23 +121,27 @@ pub struct Memory {
     pub inference_bytes: u64,
 }
 
-/// All diagnostics as JSON.
-pub fn diagnostics(diagnostics: &Diagnostics) -> Vec<Value> {
-    diagnostics.iter().map(render::json).collect()
+/// What is shown of a network beside its shapes.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Device memory.
+    pub memory: Option<Memory>,
+    /// Who bears most of the costs.
+    pub dominant: Dominant,
+    /// What is expected at the start, a layer each.
+    pub expected: Option<Vec<Expected>>,
 }
 
-impl CheckedFile {
+impl<'a> CheckedFile<'a> {
     /// One file's figures.
     pub fn new(
         file: &str,
         graph: Option<&Graph>,
-        found: &Diagnostics,
-        memory: Option<Memory>,
-        dominant: &Dominant,
-        expected: Option<&[Expected]>,
+        found: &'a Diagnostics,
+        figures: &Figures,
     ) -> Self {
-        let ok = !found.iter().any(|d| d.severity == Severity::Error);
-        let diagnostics = diagnostics(found);
+        let ok = !found.has_errors();
+        let diagnostics = found.iter().map(Record::from).collect();
         let Some(graph) = graph else {
             return Self {
                 file: file.into(),
@@ -151,6 +154,7 @@ impl CheckedFile {
             };
         };
         let summary = summary(graph);
+        let expected = figures.expected.as_deref();
         let finite = |value: f64| value.is_finite().then_some(value);
         let rows = summary.rows.into_iter().enumerate();
         let layers = rows.map(|(i, row)| LayerRow {
@@ -172,8 +176,8 @@ impl CheckedFile {
             totals: summary.totals.map(|(parameters, multiply_adds)| Totals {
                 parameters,
                 multiply_adds,
-                memory,
-                dominant: Most::new(dominant),
+                memory: figures.memory,
+                dominant: Most::new(&figures.dominant),
             }),
         }
     }

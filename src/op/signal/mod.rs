@@ -275,13 +275,7 @@ impl Gradient {
 ///
 /// `gain` is the weights' variance times the number of inputs that a sum reads, on average over the positions;
 /// `stride` the distance of two sums' inputs, in inputs, or 0 where there is one sum an image only.
-pub fn weighted(
-    input: &Signal,
-    gain: f64,
-    stride: f64,
-    bias: f64,
-    function: Function,
-) -> Latent {
+pub fn weighted(input: &Signal, gain: f64, stride: f64, bias: f64, function: Function) -> Latent {
     Latent {
         mean: bias,
         covariance: field::strided(&input.moments, stride).map(|moment| gain * moment),

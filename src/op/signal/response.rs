@@ -38,7 +38,9 @@ pub fn factors(signal: &Signal, neighbours: usize, alpha: f64, beta: f64, k: f64
     let (mut squares, mut forward, mut backward) = (0.0, 0.0, 0.0);
     for draw in 0..DRAWS {
         let a = value(draw, 0);
-        let others: f64 = (1..=neighbours).map(|channel| value(draw, channel).powi(2)).sum();
+        let others: f64 = (1..=neighbours)
+            .map(|channel| value(draw, channel).powi(2))
+            .sum();
         let t = k + alpha * (a * a + others);
         let power = t.powf(-2.0 * beta);
         let slope = 2.0 * alpha * beta * a / t;
@@ -47,7 +49,11 @@ pub fn factors(signal: &Signal, neighbours: usize, alpha: f64, beta: f64, k: f64
         backward += power * ((1.0 - slope * a).powi(2) + slope * slope * others);
     }
     Factors {
-        forward: if squares > 0.0 { forward / squares } else { 1.0 },
+        forward: if squares > 0.0 {
+            forward / squares
+        } else {
+            1.0
+        },
         backward: backward / DRAWS as f64,
     }
 }
@@ -57,5 +63,7 @@ pub fn factors(signal: &Signal, neighbours: usize, alpha: f64, beta: f64, k: f64
 fn even(draw: usize, channel: usize) -> f64 {
     const PRIMES: [f64; 8] = [2.0, 3.0, 5.0, 7.0, 11.0, 13.0, 17.0, 19.0];
     let prime = PRIMES[channel % PRIMES.len()] + 20.0 * (channel / PRIMES.len()) as f64;
-    ((draw as f64 + 0.5) * prime.sqrt()).fract().clamp(1e-6, 1.0 - 1e-6)
+    ((draw as f64 + 0.5) * prime.sqrt())
+        .fract()
+        .clamp(1e-6, 1.0 - 1e-6)
 }

@@ -80,10 +80,19 @@ mod tests {
                         .collect();
                     let largest = logits.iter().copied().fold(f64::MIN, f64::max);
                     let all: f64 = logits.iter().map(|z| (z - largest).exp()).sum();
-                    sum += logits.iter().map(|z| ((z - largest).exp() / all).powi(2)).sum::<f64>();
+                    sum += logits
+                        .iter()
+                        .map(|z| ((z - largest).exp() / all).powi(2))
+                        .sum::<f64>();
                 }
-                let (drawn, computed) = (sum / f64::from(draws), concentration(deviation, classes as f64));
-                assert!((computed / drawn - 1.0).abs() < 0.15, "{classes} classes, deviation {deviation}: {computed} for {drawn}");
+                let (drawn, computed) = (
+                    sum / f64::from(draws),
+                    concentration(deviation, classes as f64),
+                );
+                assert!(
+                    (computed / drawn - 1.0).abs() < 0.15,
+                    "{classes} classes, deviation {deviation}: {computed} for {drawn}"
+                );
             }
         }
     }
