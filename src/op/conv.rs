@@ -516,6 +516,12 @@ impl Op for Convolution {
         self.learned.signal(self.before(&inputs[0], output))
     }
 
+    fn with_init(&self, rule: InitRule) -> Option<Arc<dyn Op>> {
+        let mut op = self.clone();
+        op.learned.init = rule;
+        Some(Arc::new(op))
+    }
+
     fn gradient(&self, inputs: &[Flow<'_>], output: Shape, d_dst: Gradient) -> Vec<Gradient> {
         let [input] = inputs else { return Vec::new() };
         let before = self.learned.gradient(&self.before(input, output), d_dst);
