@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::config::Scale;
+use crate::config::{Data, MeanOf};
 use crate::data::{Dataset, Mean};
 use crate::diagnostic::Diagnostic;
 use crate::op::signal::Signal;
@@ -22,25 +22,33 @@ struct Sums {
     pairs: [f64; OTHER],
 }
 
-/// Mean, mean square and correlation of the numbers that the network is given, after mean and scale.
+/// Mean, mean square and correlation of the numbers that the network is given, after mean and scale. The mean is taken
+/// from the same sample of images: of so many it differs too little to matter, and a large set is not read whole.
 ///
 /// # Errors
 /// Those of [`Dataset::load`].
-pub fn statistics(set: &Dataset, mean: &Mean, scale: Scale) -> Result<Signal, Diagnostic> {
+pub fn statistics(set: &Dataset, data: &Data) -> Result<Signal, Diagnostic> {
     let size = set.shape().elements();
     let images = set.len().min(IMAGES).min((VALUES / size).max(8));
     let [_, height, width] = set.shape().dimensions();
     let load = |i: usize| {
         let mut pixels = vec![0; size];
         set.load(i * set.len() / images, &mut pixels)?;
-        let mut values = vec![0f32; size];
-        mean.apply(scale, &pixels, &mut values);
-        Ok(values)
+        Ok(pixels)
     };
-    let images: Vec<Vec<f32>> = (0..images)
+    let pixels: Vec<Vec<u8>> = (0..images)
         .into_par_iter()
         .map(load)
         .collect::<Result<_, Diagnostic>>()?;
+    let mean = sampled_mean(&pixels, height * width, data.mean);
+    let images: Vec<Vec<f32>> = pixels
+        .par_iter()
+        .map(|pixels| {
+            let mut values = vec![0f32; size];
+            mean.apply(data.scale, pixels, &mut values);
+            values
+        })
+        .collect();
     let sums = images
         .par_iter()
         .map(|values| of_image(values, height, width))
@@ -68,6 +76,31 @@ pub fn statistics(set: &Dataset, mean: &Mean, scale: Scale) -> Result<Signal, Di
     })
 }
 
+/// The mean over the sample.
+fn sampled_mean(images: &[Vec<u8>], plane: usize, of: MeanOf) -> Mean {
+    if of == MeanOf::None {
+        return Mean::None;
+    }
+    let mut means = vec![0f64; images[0].len()];
+    for image in images {
+        for (mean, &pixel) in means.iter_mut().zip(image) {
+            *mean += f64::from(pixel);
+        }
+    }
+    for mean in &mut means {
+        *mean /= images.len() as f64;
+    }
+    match of {
+        MeanOf::Channel => Mean::Channel(
+            means
+                .chunks(plane)
+                .map(|means| means.iter().sum::<f64>() / plane as f64)
+                .collect(),
+        ),
+        _ => Mean::Pixel(means),
+    }
+}
+
 fn of_image(values: &[f32], height: usize, width: usize) -> Sums {
     let mut sums = Sums {
         mean: values.iter().map(|&value| f64::from(value)).sum(),
@@ -93,10 +126,7 @@ fn of_image(values: &[f32], height: usize, width: usize) -> Sums {
 }
 
 fn product(a: &[f32], b: &[f32]) -> f64 {
-    a.iter()
-        .zip(b)
-        .map(|(&a, &b)| f64::from(a) * f64::from(b))
-        .sum()
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
 /// The mean product of the same pixel of two images, over all pairs of them: from the square of the sum.

@@ -6,17 +6,23 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::files::{self, Network};
-use super::json::{CheckReport, CheckedFile, Memory};
+use super::json::{CheckReport, CheckedFile, Figures, Memory};
 use super::report::{Findings, Format, Reporting};
 use super::table::{Align, Table};
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, github, grouped, sarif};
-use crate::config::{Batch, Config};
+use crate::analysis::cost::{Share, dominant};
+use crate::analysis::{self, input, pair, warning};
+use crate::config::{Batch, Config, Scale};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::ir::Graph;
 use crate::ir::summary::summary;
+use crate::op::Recipe;
 use crate::op::emit::Machine;
 use crate::op::limits::Limits;
 use crate::op::real::Precision;
+use crate::op::shape::Shape;
+use crate::op::signal::Signal;
+use crate::plan::Plan;
 use crate::plan::lower::{Options, lower};
 use crate::run::session::{optimizer, recipe};
 
@@ -40,6 +46,9 @@ pub struct Check {
     /// Leave the memory out
     #[arg(long)]
     no_memory: bool,
+    /// Show the expected root mean squares of outputs and gradients at the initial values; with --config always
+    #[arg(long)]
+    signal: bool,
     #[command(flatten)]
     running: Running,
 }
@@ -49,7 +58,19 @@ struct Checked {
     name: String,
     graph: Option<Graph>,
     found: Diagnostics,
-    memory: Option<Memory>,
+    figures: Figures,
+}
+
+/// The configuration, and what a network is checked against.
+struct Against<'a> {
+    config: &'a Config,
+    recipe: Recipe,
+    batch: usize,
+    /// The shape of `--input`.
+    input: Option<Shape>,
+    /// Whether there is a configuration file, and it has no error: then the pair is checked.
+    pair: bool,
+    memory: bool,
 }
 
 impl Check {
@@ -58,13 +79,17 @@ impl Check {
         let input = files::input(self.input.as_deref())?;
         let (config, faults) = files::config(self.config.as_deref(), &self.running.assignments())?;
         let batch = match (&self.config, &self.running.batch, config.train.batch) {
-            (None, None, _) => 1,
+            (None, None, _) | (_, _, Batch::Auto) => 1,
             (_, _, Batch::Images(images)) => images,
-            (_, _, Batch::Auto) => 1,
         };
-        let failed = faults.has_errors();
-        let recipe = recipe(&config);
-        let mut checked = Vec::new();
+        let against = Against {
+            config: &config,
+            recipe: recipe(&config),
+            batch,
+            input,
+            pair: self.config.is_some() && !faults.has_errors(),
+            memory: !self.no_memory,
+        };
         let expressions = self
             .expr
             .iter()
@@ -79,23 +104,19 @@ impl Check {
                 Network::read(file),
             )
         });
-        for (name, network) in named.chain(expressions) {
-            checked.push(match network {
-                Err(fault) => Checked { name, graph: None, found: fault.into(), memory: None },
-                Ok(network) => {
-                    let (graph, mut found) = network.graph(&recipe, input);
-                    if graph.as_ref().is_some_and(|graph| graph.input.is_none()) && network.faults.is_empty() {
-                        found.push(
-                            Diagnostic::warning(Code::W0101, "the input's shape is unknown, so shapes, parameters and memory are not verified")
-                                .help("write `input 1x28x28` (channels, height, width) first, or pass `--input 1x28x28`"),
-                        );
-                    }
-                    let memory = graph.as_ref().filter(|graph| graph.is_shaped() && !self.no_memory).map(|graph| memory(graph, &config, batch));
-                    Checked { name, graph, found, memory }
-                }
-            });
-        }
-        let ok = !failed && checked.iter().all(|one| !one.found.has_errors());
+        let checked: Vec<Checked> = named
+            .chain(expressions)
+            .map(|(name, network)| match network {
+                Err(fault) => Checked {
+                    name,
+                    graph: None,
+                    found: fault.into(),
+                    figures: Figures::default(),
+                },
+                Ok(network) => against.check(name, &network),
+            })
+            .collect();
+        let ok = !faults.has_errors() && checked.iter().all(|one| !one.found.has_errors());
         // The configuration is a file of its own in the reports.
         let of_config = self
             .config
@@ -120,15 +141,13 @@ impl Check {
         }
         match self.reporting.format() {
             Format::Json => {
-                let files = checked.iter().map(|one| {
-                    CheckedFile::new(&one.name, one.graph.as_ref(), &one.found, one.memory)
-                });
                 let mut report = CheckReport {
                     version: 1,
-                    files: files.collect(),
+                    files: checked.iter().map(Checked::json).collect(),
                 };
                 if !faults.is_empty() {
-                    let file = CheckedFile::new(&of_config, None, &faults, None);
+                    let file =
+                        CheckedFile::new(&of_config, None, &faults, &Figures::default());
                     report.files.insert(0, file);
                 }
                 output.json(&report);
@@ -137,13 +156,14 @@ impl Check {
             Format::Github => output.print(&github::commands(&findings)),
             Format::Text => {
                 output.diagnostics(&faults);
+                let signal = self.signal || self.config.is_some();
                 for (i, one) in checked.iter().enumerate() {
                     output.diagnostics(&one.found);
                     if let Some(graph) = &one.graph {
                         let gap = if i > 0 { "\n" } else { "" };
                         output.print(&format!(
                             "{gap}{}",
-                            figures(&one.name, graph, one.memory, output.colour)
+                            figures(&one.name, graph, &one.figures, signal, output.colour)
                         ));
                     }
                 }
@@ -153,8 +173,88 @@ impl Check {
     }
 }
 
-/// Memory of training and inference: on the nominal device, so that the figures are the same everywhere.
-fn memory(graph: &Graph, config: &Config, batch: usize) -> Memory {
+impl Checked {
+    fn json(&self) -> CheckedFile<'_> {
+        CheckedFile::new(&self.name, self.graph.as_ref(), &self.found, &self.figures)
+    }
+}
+
+impl Against<'_> {
+    /// Checks one network: by itself, then with the configuration, then what is expected of it at the start.
+    fn check(&self, name: String, network: &Network) -> Checked {
+        let (mut graph, mut found) = network.graph(&self.recipe, self.input);
+        let sets = self.pair.then(|| {
+            let shape = match &graph {
+                Some(graph) => graph.input,
+                None => network.input(&self.recipe, self.input),
+            };
+            pair::open(&network.tree, shape, self.config)
+        });
+        let train = sets.as_ref().and_then(|sets| sets.train.as_ref());
+        let mut input = graph.as_ref().and_then(|graph| graph.input).or(self.input);
+        if let (Some(train), None) = (train, input) {
+            // Without `input`, the shape comes from the data set.
+            input = Some(train.shape());
+            (graph, found) = network.graph(&self.recipe, input);
+        }
+        if let (Some(graph), Some(train)) = (&graph, train) {
+            found.append(
+                pair::classes(graph, train, self.config)
+                    .map(Diagnostics::from)
+                    .unwrap_or_default(),
+            );
+        }
+        if self.pair && graph.is_some() {
+            let build = |recipe: &Recipe| network.graph(recipe, input).0;
+            found.append(pair::idle_settings(self.config, &self.recipe, build));
+        }
+        let data_failed = sets.as_ref().is_some_and(|sets| sets.train.is_none());
+        let statistics = train.map(|train| input::statistics(train, &self.config.data));
+        let statistics = statistics.and_then(|statistics| match statistics {
+            Ok(signal) => Some(signal),
+            Err(fault) => {
+                found.push(fault);
+                None
+            }
+        });
+        if graph.as_ref().is_some_and(|graph| graph.input.is_none()) && network.faults.is_empty() {
+            found.push(
+                Diagnostic::warning(Code::W0101, "the input's shape is unknown, so shapes, parameters and memory are not verified")
+                    .help("write `input 1x28x28` (channels, height, width) first, or pass `--input 1x28x28`"),
+            );
+        }
+        let mut figures = Figures::default();
+        if let Some(graph) = graph.as_ref().filter(|graph| graph.is_shaped()) {
+            let plan = self.memory.then(|| memory(graph, self.config, self.batch));
+            let training = plan.as_ref().map(|(_, training)| training);
+            figures.dominant = dominant(graph, &summary(graph), training);
+            figures.memory = plan.as_ref().map(|(memory, _)| *memory);
+            // What a missing data set would have said is not guessed.
+            if !data_failed {
+                let signal =
+                    statistics.unwrap_or_else(|| Signal::photographs(1.0, graph.input_shape()));
+                let expected = analysis::signal(graph, &signal, self.batch);
+                let unit = (statistics.is_some() && self.config.data.scale == Scale::None)
+                    .then(|| signal.scaled(1.0 / 255.0));
+                found.append(warning::warnings(graph, &signal, unit.as_ref(), &expected));
+                figures.expected = Some(expected);
+            }
+        }
+        if let Some(sets) = sets {
+            found.append(sets.found);
+        }
+        Checked {
+            name,
+            graph,
+            found,
+            figures,
+        }
+    }
+}
+
+/// Memory of training and inference, and the plan of training: on the nominal device, so that the figures are the same
+/// everywhere.
+fn memory(graph: &Graph, config: &Config, batch: usize) -> (Memory, Plan) {
     let precision = if config.device.precision == crate::config::Precision::F64 {
         Precision::F64
     } else {
@@ -170,32 +270,40 @@ fn memory(graph: &Graph, config: &Config, batch: usize) -> Memory {
         &machine,
     );
     let inference = lower(graph, &Options::inference(batch), &machine);
-    Memory {
+    let memory = Memory {
         batch,
         training_bytes: training.total_bytes(),
         inference_bytes: inference.total_bytes(),
-    }
+    };
+    (memory, training)
 }
 
-/// The table of layers and the totals.
-fn figures(name: &str, graph: &Graph, memory: Option<Memory>, colour: bool) -> String {
+/// The table of layers and the totals; with `signal` what is expected at the start, too.
+fn figures(name: &str, graph: &Graph, figures: &Figures, signal: bool, colour: bool) -> String {
     let summary = summary(graph);
-    let mut table = Table::new(&[
+    let mut columns = vec![
         ("layer", Align::Left),
         ("kind", Align::Left),
         ("output", Align::Left),
         ("parameters", Align::Right),
         ("multiply-adds", Align::Right),
-    ]);
+    ];
+    let expected = figures.expected.as_ref().filter(|_| signal);
+    if expected.is_some() {
+        columns.extend([("signal", Align::Right), ("gradient", Align::Right)]);
+    }
+    let mut table = Table::new(&columns);
     let unknown = || "?".to_owned();
-    table.row(vec![
+    let mut row = |mut cells: Vec<String>| {
+        cells.resize(columns.len(), String::new());
+        table.row(cells);
+    };
+    row(vec![
         "input".into(),
         String::new(),
         graph.input.map_or_else(unknown, |shape| shape.to_string()),
-        String::new(),
-        String::new(),
     ]);
-    for row in &summary.rows {
+    for (i, figures) in summary.rows.iter().enumerate() {
         let count = |value: Option<u64>| {
             value.map_or_else(unknown, |value| {
                 if value == 0 {
@@ -205,17 +313,24 @@ fn figures(name: &str, graph: &Graph, memory: Option<Memory>, colour: bool) -> S
                 }
             })
         };
-        let output = row.output.map_or_else(unknown, |shape| shape.to_string());
-        table.row(vec![
-            row.name.clone(),
-            row.kind.into(),
+        let output = figures
+            .output
+            .map_or_else(unknown, |shape| shape.to_string());
+        let mut cells = vec![
+            figures.name.clone(),
+            figures.kind.into(),
             output,
-            count(row.parameters),
-            count(row.multiply_adds),
-        ]);
+            count(figures.parameters),
+            count(figures.multiply_adds),
+        ];
+        if let Some(expected) = expected.map(|expected| expected[i]) {
+            let sizes = [expected.signal.rms(), expected.gradient.rms()];
+            cells.extend(sizes.map(warning::number));
+        }
+        row(cells);
     }
     if let Some((parameters, multiply_adds)) = summary.totals {
-        table.row(vec![
+        row(vec![
             "total".into(),
             String::new(),
             String::new(),
@@ -224,7 +339,7 @@ fn figures(name: &str, graph: &Graph, memory: Option<Memory>, colour: bool) -> S
         ]);
     }
     let mut text = format!("{name}\n{}", table.render(colour));
-    if let Some(memory) = memory {
+    if let Some(memory) = figures.memory {
         let _ = writeln!(
             text,
             "memory at batch {}: {} training, {} inference",
@@ -232,6 +347,19 @@ fn figures(name: &str, graph: &Graph, memory: Option<Memory>, colour: bool) -> S
             bytes(memory.training_bytes),
             bytes(memory.inference_bytes)
         );
+    }
+    let most = [
+        ("parameters", &figures.dominant.parameters),
+        ("multiply-adds", &figures.dominant.multiply_adds),
+        ("memory of training", &figures.dominant.memory),
+    ];
+    let most: Vec<String> = most
+        .into_iter()
+        .filter_map(|(of, share)| share.as_ref().map(|share| (of, share)))
+        .map(|(of, Share { layer, share })| format!("{of} {layer} ({:.0} %)", share * 100.0))
+        .collect();
+    if !most.is_empty() {
+        let _ = writeln!(text, "most of it: {}", most.join(", "));
     }
     text
 }

@@ -73,6 +73,18 @@ impl Network {
         Self { name, tree, faults }
     }
 
+    /// The input's shape, also of a network with errors elsewhere.
+    pub fn input(&self, recipe: &Recipe, otherwise: Option<Shape>) -> Option<Shape> {
+        let Some(input) = &self.tree.input else {
+            return otherwise;
+        };
+        // The statement alone, before a layer that every input fits.
+        let span = input.span;
+        let text = self.tree.source.text().get(span.start..span.end)?;
+        let alone = Self::parse(self.name.clone(), &Source::new("", format!("{text}\nF1")));
+        alone.graph(recipe, None).0?.input
+    }
+
     /// The graph, where there is no error; and everything that is wrong, the text's faults included.
     pub fn graph(&self, recipe: &Recipe, input: Option<Shape>) -> (Option<Graph>, Diagnostics) {
         let options = ir::Options {

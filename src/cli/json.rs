@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::analysis::Expected;
+use crate::analysis::cost::{Dominant, Share};
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::render::Record;
 use crate::ir::Graph;
@@ -49,6 +51,12 @@ pub struct LayerRow {
     pub parameters: Option<u64>,
     /// Multiply-adds of one image, C and F only.
     pub multiply_adds: Option<u64>,
+    /// The output's expected root mean square at the initial values, where computed; null where it is no number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Option<f64>>,
+    /// That of the gradient with respect to the output, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradient: Option<Option<f64>>,
 }
 
 /// Totals of `check --json`.
@@ -61,6 +69,45 @@ pub struct Totals {
     /// Device memory, unless left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
+    /// The layers that bear most of each.
+    pub dominant: Most,
+}
+
+/// The layers that bear most: of `check --json`.
+#[derive(Debug, Serialize)]
+pub struct Most {
+    /// Of the learned values.
+    pub parameters: Option<MostOf>,
+    /// Of the multiply-adds.
+    pub multiply_adds: Option<MostOf>,
+    /// Of the memory of training, unless left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MostOf>,
+}
+
+/// One layer and its share, 0 to 1.
+#[derive(Debug, Serialize)]
+pub struct MostOf {
+    /// Its name.
+    pub layer: String,
+    /// Its part of the whole.
+    pub share: f64,
+}
+
+impl Most {
+    fn new(dominant: &Dominant) -> Self {
+        let of = |share: &Option<Share>| {
+            share.as_ref().map(|share| MostOf {
+                layer: share.layer.clone(),
+                share: share.share,
+            })
+        };
+        Self {
+            parameters: of(&dominant.parameters),
+            multiply_adds: of(&dominant.multiply_adds),
+            memory: of(&dominant.memory),
+        }
+    }
 }
 
 /// Memory of `check --json`.
@@ -74,13 +121,24 @@ pub struct Memory {
     pub inference_bytes: u64,
 }
 
+/// What is shown of a network beside its shapes.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Device memory.
+    pub memory: Option<Memory>,
+    /// Who bears most of the costs.
+    pub dominant: Dominant,
+    /// What is expected at the start, a layer each.
+    pub expected: Option<Vec<Expected>>,
+}
+
 impl<'a> CheckedFile<'a> {
     /// One file's figures.
     pub fn new(
         file: &str,
         graph: Option<&Graph>,
         found: &'a Diagnostics,
-        memory: Option<Memory>,
+        figures: &Figures,
     ) -> Self {
         let ok = !found.has_errors();
         let diagnostics = found.iter().map(Record::from).collect();
@@ -96,7 +154,12 @@ impl<'a> CheckedFile<'a> {
             };
         };
         let summary = summary(graph);
-        let layers = summary.rows.into_iter().map(|row| LayerRow {
+        let expected = figures.expected.as_deref();
+        let finite = |value: f64| value.is_finite().then_some(value);
+        let rows = summary.rows.into_iter().enumerate();
+        let layers = rows.map(|(i, row)| LayerRow {
+            signal: expected.map(|expected| finite(expected[i].signal.rms())),
+            gradient: expected.map(|expected| finite(expected[i].gradient.rms())),
             name: row.name,
             kind: row.kind,
             output: row.output.map(Shape::list),
@@ -113,7 +176,8 @@ impl<'a> CheckedFile<'a> {
             totals: summary.totals.map(|(parameters, multiply_adds)| Totals {
                 parameters,
                 multiply_adds,
-                memory,
+                memory: figures.memory,
+                dominant: Most::new(&figures.dominant),
             }),
         }
     }

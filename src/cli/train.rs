@@ -135,7 +135,7 @@ impl Train {
 
         let say = |line: &str| {
             if !self.quiet {
-                eprintln_quietly(line)
+                eprintln_quietly(line);
             }
         };
         say(&format!(

@@ -14,7 +14,7 @@ use super::product::tile::Tile;
 use super::product::{Product, as_rows};
 use super::shape::{Shape, Size, Window};
 use super::signal::{Flow, Gradient, Latent, Signal};
-use super::{Fault, Kind, Op, Recipe, Wishes};
+use super::{Fault, InitRule, Kind, Op, Recipe, Wishes};
 use crate::diagnostic::{Code, Diagnostics};
 
 /// `F`.
@@ -158,6 +158,12 @@ impl Op for Fully {
 
     fn signal(&self, inputs: &[Flow<'_>], _: Shape) -> Signal {
         self.learned.signal(self.before(&inputs[0]))
+    }
+
+    fn with_init(&self, rule: InitRule) -> Option<Arc<dyn Op>> {
+        let mut op = self.clone();
+        op.learned.init = rule;
+        Some(Arc::new(op))
     }
 
     fn gradient(&self, inputs: &[Flow<'_>], _: Shape, d_dst: Gradient) -> Vec<Gradient> {

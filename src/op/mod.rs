@@ -190,6 +190,11 @@ pub trait Op: fmt::Debug + Send + Sync {
     /// What is expected of the output at the initial values, in training.
     fn signal(&self, inputs: &[Flow<'_>], output: Shape) -> Signal;
 
+    /// The same layer with weights drawn by another rule; `None` where it has none to draw.
+    fn with_init(&self, _rule: InitRule) -> Option<Arc<dyn Op>> {
+        None
+    }
+
     /// What is expected of the gradient of each input, from that of the output.
     fn gradient(&self, inputs: &[Flow<'_>], output: Shape, d_dst: Gradient) -> Vec<Gradient>;
 

@@ -42,10 +42,12 @@ pub fn choose(pattern: &str, network: &str) -> PathBuf {
     if !named.contains("{n}") {
         return PathBuf::from(named);
     }
-    let free = (1..)
-        .map(|n: u64| PathBuf::from(named.replace("{n}", &n.to_string())))
-        .find(|path| !path.exists());
-    free.expect("internal error: numbers do not end")
+    let path = |n: u64| PathBuf::from(named.replace("{n}", &n.to_string()));
+    let mut n = 1;
+    while path(n).exists() {
+        n += 1;
+    }
+    path(n)
 }
 
 impl RunFolder {
