@@ -10,8 +10,8 @@ use netc::diagnostic::Code;
 
 use crate::harness::{Netc, root};
 
-/// Codes of text that no text can cause in this version: branches are not in it.
-const NOT_YET: &[Code] = &[Code::E0304];
+/// Codes of text that no text can cause in this version.
+const NOT_YET: &[Code] = &[];
 
 fn cases() -> Vec<PathBuf> {
     let folder = root().join("tests/cases/errors");
