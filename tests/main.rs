@@ -6,6 +6,7 @@
 mod architecture;
 mod bad_input;
 mod cli;
+mod format;
 mod golden;
 mod harness;
 mod random_nets;
