@@ -29,13 +29,17 @@ fn with_data(change: impl FnOnce(&std::path::Path)) -> Outcome {
 #[test]
 fn missing_data() {
     let outcome = tiny_training().set("data.train", "dota").run();
-    outcome.fails("E0501", &["dota", "data.train=dota", "did you mean"]).renders("E0501-no-such-data-set");
+    outcome
+        .fails("E0501", &["dota", "data.train=dota", "did you mean"])
+        .renders("E0501-no-such-data-set");
     no_run(&outcome);
     let outcome = tiny_training().set("data.test", "fashion-mimi").run();
     outcome.fails("E0501", &["fashion-mini"]);
     no_run(&outcome);
     let outcome = with_data(|data| fs::remove_file(data.join("train-labels-idx1-ubyte")).unwrap());
-    outcome.fails("E0501", &["labels"]).renders("E0501-labels-missing");
+    outcome
+        .fails("E0501", &["labels"])
+        .renders("E0501-labels-missing");
     no_run(&outcome);
     let toml = "[data]\ntrain = \"nowhere\"\n";
     let outcome = Netc::new()
@@ -51,8 +55,16 @@ fn missing_data() {
         ])
         .set("output.dir", "run")
         .run();
-    outcome.fails("E0501", &["sub/nowhere", "sub/a.toml:2:9"]).renders("E0501-path-in-a-toml");
+    outcome
+        .fails("E0501", &["sub/nowhere", "sub/a.toml:2:9"])
+        .renders("E0501-path-in-a-toml");
     no_run(&outcome);
+    Netc::new()
+        .file("somewhere.net", TINY)
+        .args(["check", "somewere.net"])
+        .run()
+        .fails("E0501", &["did you mean `somewhere.net`?"])
+        .renders("E0501-misspelt-network");
     Netc::new()
         .args(["train", "nowhere.net"])
         .run()
@@ -71,11 +83,15 @@ fn truncated_idx_files() {
         let bytes = fs::read(&file).unwrap();
         fs::write(file, &bytes[..bytes.len() - 100]).unwrap();
     });
-    outcome.fails("E0502", &["train-images-idx3-ubyte", "byte 2476", "2576"]).renders("E0502-images-cut-off");
+    outcome
+        .fails("E0502", &["train-images-idx3-ubyte", "byte 2476", "2576"])
+        .renders("E0502-images-cut-off");
     no_run(&outcome);
     let outcome =
         with_data(|data| fs::write(data.join("t10k-labels-idx1-ubyte"), [0, 0, 8]).unwrap());
-    outcome.fails("E0502", &["t10k-labels-idx1-ubyte", "header"]).renders("E0502-header-cut-off");
+    outcome
+        .fails("E0502", &["t10k-labels-idx1-ubyte", "header"])
+        .renders("E0502-header-cut-off");
     no_run(&outcome);
     let outcome = with_data(|data| {
         fs::write(
@@ -108,7 +124,9 @@ fn truncated_and_damaged_gzip_files() {
     let at = checksum.len() - 6;
     checksum[at] ^= 1;
     let damaged = put(checksum);
-    damaged.fails("E0502", &["train-images-idx3-ubyte.gz"]).renders("E0502-damaged-gzip");
+    damaged
+        .fails("E0502", &["train-images-idx3-ubyte.gz"])
+        .renders("E0502-damaged-gzip");
     no_run(&damaged);
 }
 
@@ -117,7 +135,9 @@ fn images_and_labels_that_do_not_match() {
     let outcome = with_data(|data| {
         fs::write(data.join("train-labels-idx1-ubyte"), idx_set(39, 2).1).unwrap()
     });
-    outcome.fails("E0502", &["train-labels-idx1-ubyte", "39", "40"]).renders("E0502-labels-too-few");
+    outcome
+        .fails("E0502", &["train-labels-idx1-ubyte", "39", "40"])
+        .renders("E0502-labels-too-few");
     no_run(&outcome);
 }
 
@@ -156,7 +176,9 @@ fn corrupt_pictures() {
         fs::write(pictures.join("cat/3.jpg"), &jpeg[..jpeg.len() * 2 / 3]).unwrap();
     };
     let outcome = folder_training(cut).run();
-    outcome.fails("E0502", &["cat/3.jpg"]).renders("E0502-picture-cut-off");
+    outcome
+        .fails("E0502", &["cat/3.jpg"])
+        .renders("E0502-picture-cut-off");
     no_run(&outcome);
     let outcome = folder_training(|pictures| {
         fs::write(pictures.join("dog/1.jpg"), b"no picture at all").unwrap()
@@ -178,7 +200,9 @@ fn images_of_another_shape() {
     let outcome = tiny_training()
         .file("tiny.net", "input 1x28x28\nC4 -> P -> F2\n")
         .run();
-    outcome.fails("E0503", &["1x8x8", "1x28x28", "data.train=data"]).renders("E0503-images-of-another-shape");
+    outcome
+        .fails("E0503", &["1x8x8", "1x28x28", "data.train=data"])
+        .renders("E0503-images-of-another-shape");
     no_run(&outcome);
 }
 
@@ -187,11 +211,15 @@ fn classes_that_do_not_fit() {
     let outcome = tiny_training()
         .file("tiny.net", "input 1x8x8\nC4 -> P -> F1\n")
         .run();
-    outcome.fails("E0504", &["tiny.net:2:12", "label 1", "1 unit", "F2"]).renders("E0504-too-few-units");
+    outcome
+        .fails("E0504", &["tiny.net:2:12", "label 1", "1 unit", "F2"])
+        .renders("E0504-too-few-units");
     no_run(&outcome);
     let outcome =
         with_data(|data| fs::write(data.join("t10k-labels-idx1-ubyte"), idx_set(20, 3).1).unwrap());
-    outcome.fails("E0504", &["label 2", "data.test=data"]).renders("E0504-label-of-the-test-set");
+    outcome
+        .fails("E0504", &["label 2", "data.test=data"])
+        .renders("E0504-label-of-the-test-set");
     no_run(&outcome);
     let other = folder_training(|pictures| {
         write(
@@ -200,14 +228,18 @@ fn classes_that_do_not_fit() {
         )
     });
     let outcome = other.set("data.test", "others").run();
-    outcome.fails("E0504", &["cow"]).renders("E0504-class-of-the-test-set");
+    outcome
+        .fails("E0504", &["cow"])
+        .renders("E0504-class-of-the-test-set");
     no_run(&outcome);
 }
 
 #[test]
 fn classes_without_images() {
     let outcome = folder_training(|pictures| fs::create_dir(pictures.join("bird")).unwrap()).run();
-    outcome.fails("E0505", &["bird"]).renders("E0505-class-without-pictures");
+    outcome
+        .fails("E0505", &["bird"])
+        .renders("E0505-class-without-pictures");
     no_run(&outcome);
     let netc = Netc::new()
         .file("tiny.net", TINY)
@@ -217,7 +249,9 @@ fn classes_without_images() {
         .set("data.train", "empty")
         .set("output.dir", "run")
         .run();
-    outcome.fails("E0505", &["empty"]).renders("E0505-no-class-folders");
+    outcome
+        .fails("E0505", &["empty"])
+        .renders("E0505-no-class-folders");
     no_run(&outcome);
     let outcome = with_data(|data| {
         let (images, labels) = idx_set(0, 2);
@@ -263,7 +297,9 @@ fn a_run_that_is_there_is_kept() {
             .run()
     };
     let before = fs::read(first.path("run/final.safetensors")).unwrap();
-    again(&[]).fails("E0603", &["run", "--force"]).renders("E0603-run-already-there");
+    again(&[])
+        .fails("E0603", &["run", "--force"])
+        .renders("E0603-run-already-there");
     assert!(
         before == fs::read(first.path("run/final.safetensors")).unwrap(),
         "it is untouched"
@@ -303,7 +339,9 @@ fn two_trainings_into_one_folder() {
             .set("output.dir", "run")
             .run()
     };
-    second(&[]).fails("E0603", &["in use"]).renders("E0603-run-in-use");
+    second(&[])
+        .fails("E0603", &["in use"])
+        .renders("E0603-run-in-use");
     second(&["--force"]).fails("E0603", &["in use"]);
     first.wait_for("step ");
     // The lock dies with the process, however it dies.
@@ -332,7 +370,9 @@ fn devices_that_are_not_there() {
         .env("NETC_OPENCL_LIBRARY", "/nowhere/libOpenCL.so")
         .args(["--device", "gpu"])
         .run();
-    nothing.fails("E0701", &["gpu", "no OpenCL platform"]).renders("E0701-no-opencl");
+    nothing
+        .fails("E0701", &["gpu", "no OpenCL platform"])
+        .renders("E0701-no-opencl");
     let outcome = netc("9:9");
     outcome.fails("E0701", &["9:9", "a.toml:2:10"]);
     no_run(&outcome);
@@ -368,10 +408,14 @@ fn damaged_checkpoints() {
         outcome.fails("E0601", &["final.safetensors"]);
         assert!(outcome.stdout.is_empty());
     }
-    eval().fails("E0601", &["final.safetensors"]).renders("E0601-not-a-checkpoint");
+    eval()
+        .fails("E0601", &["final.safetensors"])
+        .renders("E0601-not-a-checkpoint");
     fs::write(&file, &bytes).unwrap();
     fs::write(run.path("run/network.net"), "input 1x8x8\nC5 -> P -> F2\n").unwrap();
-    eval().fails("E0602", &["c1.weight", "4", "5"]).renders("E0602-another-network");
+    eval()
+        .fails("E0602", &["c1.weight", "4", "5"])
+        .renders("E0602-another-network");
     fs::remove_file(run.path("run/network.net")).unwrap();
     eval().fails("E0501", &["network.net"]);
 }
@@ -387,7 +431,9 @@ fn losses_that_are_not_finite() {
         .set("data.scale", "none")
         .set("train.epochs", 20);
     let outcome = wild.set("optimizer.learning_rate", "1e6").run();
-    outcome.fails("E0801", &["step", "epoch", "optimizer.learning_rate="]).renders("E0801-rate-too-high");
+    outcome
+        .fails("E0801", &["step", "epoch", "optimizer.learning_rate="])
+        .renders("E0801-rate-too-high");
     assert!(!outcome.path("run/final.safetensors").exists());
     let metrics = fs::read_to_string(outcome.path("run/metrics.jsonl")).unwrap();
     for line in metrics.lines() {
@@ -437,7 +483,9 @@ fn configurations_with_faults() {
     outcome.fails("E0404", &["train.epochs=-1"]);
     no_run(&outcome);
     let larger = tiny_training().set("train.batch", 41).run();
-    larger.fails("E0405", &["41", "40"]).renders("E0405-batch-larger-than-the-set");
+    larger
+        .fails("E0405", &["41", "40"])
+        .renders("E0405-batch-larger-than-the-set");
     no_run(&larger);
 }
 

@@ -107,7 +107,7 @@ fn codes_are_explained_in_either_case() {
 fn codes_that_are_none_are_wrong_usage() {
     for (given, tip) in [
         ("E031", "did you mean 'E0301'?"),
-        ("e0399", "did you mean 'E0"),
+        ("e03001", "did you mean 'E0301'?"),
         ("window", "`netc explain --list` shows all codes"),
     ] {
         let outcome = explain(&[given]);

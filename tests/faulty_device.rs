@@ -11,7 +11,10 @@ fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libfaulty_opencl.so");
-        let listed = Command::new("ldconfig").arg("-p").output().expect("ldconfig is there");
+        let listed = Command::new("ldconfig")
+            .arg("-p")
+            .output()
+            .expect("ldconfig is there");
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
         let real = listed
             .lines()
@@ -46,10 +49,15 @@ fn faulty(fault: &str, arguments: &[&str]) -> Outcome {
 fn masked(text: &str, start: &str, end: &str, mask: &str) -> String {
     let line = |line: &str| {
         let (before, rest) = line.split_once(start)?;
-        let (_, after) = rest.split_once(end).filter(|_| !end.is_empty()).unwrap_or((rest, ""));
+        let (_, after) = rest
+            .split_once(end)
+            .filter(|_| !end.is_empty())
+            .unwrap_or((rest, ""));
         Some(format!("{before}{start}{mask}{end}{after}"))
     };
-    let lines = text.lines().map(|text| line(text).unwrap_or_else(|| text.to_owned()));
+    let lines = text
+        .lines()
+        .map(|text| line(text).unwrap_or_else(|| text.to_owned()));
     lines.map(|line| line + "\n").collect()
 }
 
@@ -63,7 +71,12 @@ fn a_compiler_that_refuses_every_kernel() {
         .fails("E0702", &["no kernel is good enough", "--device host"])
         .renders_as("E0702-compiler-refuses", |text| {
             let text = masked(&text, "kernels/", " does not build", "[KERNELS]");
-            masked(&masked(&text, " build on ", "", "[DEVICE]"), "options: ", "", "[OPTIONS]")
+            masked(
+                &masked(&text, " build on ", "", "[DEVICE]"),
+                "options: ",
+                "",
+                "[OPTIONS]",
+            )
         });
     assert!(!outcome.path("run").exists());
 }
@@ -72,7 +85,10 @@ fn a_compiler_that_refuses_every_kernel() {
 fn kernels_that_do_not_start() {
     let outcome = faulty("launch", TRAINING);
     outcome
-        .fails("E0704", &["clEnqueueNDRangeKernel gave CL_OUT_OF_RESOURCES"])
+        .fails(
+            "E0704",
+            &["clEnqueueNDRangeKernel gave CL_OUT_OF_RESOURCES"],
+        )
         .renders_as("E0704-kernel-does-not-start", |text| {
             let text = masked(&text, "the device ", " failed", "[DEVICE]");
             masked(&text, "in the step ", "", "[STEP]")
@@ -109,7 +125,10 @@ fn devices_with_little_memory() {
 fn devices_without_double_precision() {
     let outcome = faulty("single", &[TRAINING, &["--precision", "f64"]].concat());
     outcome
-        .fails("E0706", &["f64", "device.precision=f64", "precision = \"f32\""])
+        .fails(
+            "E0706",
+            &["f64", "device.precision=f64", "precision = \"f32\""],
+        )
         .renders_as("E0706-no-double-precision", |text| {
             masked(&text, "error[E0706]: ", " does not compute", "[DEVICE]")
         });

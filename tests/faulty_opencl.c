@@ -2,7 +2,7 @@
 //
 // It is linked with the machine's OpenCL loader: functions that are not here are the loader's. NETC_TEST_FAULT names the
 // fault: "build" (the compiler refuses every program), "launch" (a kernel cannot be started), "skip" (kernels are not
-// run, although the driver says so), "memory" (one mebibyte of it), "single" (no double precision).
+// run, although the driver says so), "memory" (64 KiB of it), "single" (no double precision).
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stddef.h>
@@ -42,6 +42,12 @@ int32_t clBuildProgram(void *program, uint32_t devices, const void *list, const 
     return REAL(clBuildProgram)(program, devices, list, options, notify, data);
 }
 
+int32_t clCompileProgram(void *program, uint32_t devices, const void *list, const char *options, uint32_t headers,
+                         const void *texts, const void *names, void *notify, void *data) {
+    if (fault("build")) return CL_BUILD_PROGRAM_FAILURE;
+    return REAL(clCompileProgram)(program, devices, list, options, headers, texts, names, notify, data);
+}
+
 int32_t clGetProgramBuildInfo(void *program, void *device, uint32_t name, size_t size, void *space, size_t *needed) {
     static const char log[] = "1:1: error: no kernel is good enough\n1 error generated\n";
     if (fault("build") && name == CL_PROGRAM_BUILD_LOG) return answer(log, sizeof log, size, space, needed);
@@ -56,9 +62,9 @@ int32_t clEnqueueNDRangeKernel(void *queue, void *kernel, uint32_t dimensions, c
 }
 
 int32_t clGetDeviceInfo(void *device, uint32_t name, size_t size, void *space, size_t *needed) {
-    static const uint64_t none = 0, mebibyte = 1 << 20;
+    static const uint64_t none = 0, little = 1 << 16;
     if (fault("memory") && (name == CL_DEVICE_GLOBAL_MEM_SIZE || name == CL_DEVICE_MAX_MEM_ALLOC_SIZE))
-        return answer(&mebibyte, sizeof mebibyte, size, space, needed);
+        return answer(&little, sizeof little, size, space, needed);
     if (fault("single")) {
         if (name == CL_DEVICE_DOUBLE_FP_CONFIG) return answer(&none, sizeof none, size, space, needed);
         if (name == CL_DEVICE_EXTENSIONS) return answer("", 1, size, space, needed);

@@ -10,9 +10,19 @@ use crate::harness::{Netc, Outcome};
 fn check(arguments: &[&str]) -> Outcome {
     Netc::new()
         .file("good.net", "input 1x8x8\nC8 -> P -> F2\n")
-        .file("nets/twice é.net", "input 1x8x8\nstem: C8 ->\nstem: Q -> F2\n")
+        .file(
+            "nets/twice é.net",
+            "input 1x8x8\nstem: C8 ->\nstem: Q -> F2\n",
+        )
         .file("open.net", "C8 -> P -> F2\n")
-        .args(["check", "--no-memory", "good.net", "nets/twice é.net", "open.net", "nowhere.net"])
+        .args([
+            "check",
+            "--no-memory",
+            "good.net",
+            "nets/twice é.net",
+            "open.net",
+            "nowhere.net",
+        ])
         .args(arguments.iter().copied())
         .run()
 }
@@ -64,14 +74,22 @@ fn json_has_the_contract_s_fields_in_its_order() {
 fn json_has_an_entry_for_each_file_and_expression() {
     let outcome = check(&["--format", "json", "--expr", "C8 -> Q", "--expr", "F2"]);
     outcome.exits(1);
-    assert_eq!(outcome.stdout, check(&["--json", "--expr", "C8 -> Q", "--expr", "F2"]).stdout);
+    assert_eq!(
+        outcome.stdout,
+        check(&["--json", "--expr", "C8 -> Q", "--expr", "F2"]).stdout
+    );
     assert!(outcome.stderr.is_empty(), "{}", outcome.stderr);
     let report = outcome.json();
     let files: Vec<(&str, bool)> = report["files"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|file| (file["file"].as_str().unwrap(), file["ok"].as_bool().unwrap()))
+        .map(|file| {
+            (
+                file["file"].as_str().unwrap(),
+                file["ok"].as_bool().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(
         files,
@@ -85,14 +103,20 @@ fn json_has_an_entry_for_each_file_and_expression() {
         ]
     );
     let twice = report["files"][1]["diagnostics"].as_array().unwrap();
-    let label = twice.iter().find(|one| one["code"] == "E0206").expect("E0206");
+    let label = twice
+        .iter()
+        .find(|one| one["code"] == "E0206")
+        .expect("E0206");
     assert_eq!(label["span"]["line"], 3);
     assert_eq!(label["labels"][0]["message"], "first used here");
     assert_eq!(label["labels"][0]["span"]["line"], 2);
     // Neither has a place in a text.
     for file in [2, 3] {
         let diagnostic = &report["files"][file]["diagnostics"][0];
-        assert_eq!((&diagnostic["file"], &diagnostic["span"]), (&Value::Null, &Value::Null));
+        assert_eq!(
+            (&diagnostic["file"], &diagnostic["span"]),
+            (&Value::Null, &Value::Null)
+        );
         assert!(diagnostic["message"].is_string());
     }
     let stdin = Netc::new()
@@ -100,7 +124,10 @@ fn json_has_an_entry_for_each_file_and_expression() {
         .args(["check", "-", "--json", "--no-memory"])
         .run();
     assert_eq!(stdin.json()["files"][0]["file"], "<stdin>");
-    assert_eq!(stdin.json()["files"][0]["diagnostics"][0]["file"], "<stdin>");
+    assert_eq!(
+        stdin.json()["files"][0]["diagnostics"][0]["file"],
+        "<stdin>"
+    );
     Netc::new()
         .args(["check", "--json", "--format", "text", "--expr", "F2"])
         .run()
@@ -109,14 +136,15 @@ fn json_has_an_entry_for_each_file_and_expression() {
 
 /// What a SARIF log of netc looks like, closed: no property beside these. Names and types are the standard's.
 fn sarif_schema() -> Value {
-    let object = |required: &[&str], properties: Value| {
-        json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
-    };
+    let object = |required: &[&str], properties: Value| json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties});
     let text = || json!({"type": "string", "minLength": 1});
     let list = |items: Value| json!({"type": "array", "items": items});
     let message = || object(&["text"], json!({"text": text()}));
     let count = |least: u32| json!({"type": "integer", "minimum": least});
-    let artifact = object(&["uri"], json!({"uri": {"type": "string", "format": "uri-reference"}}));
+    let artifact = object(
+        &["uri"],
+        json!({"uri": {"type": "string", "format": "uri-reference"}}),
+    );
     let region = object(
         &["startLine", "startColumn", "endLine", "endColumn"],
         json!({"startLine": count(1), "startColumn": count(1), "endLine": count(1), "endColumn": count(1)}),
@@ -132,7 +160,13 @@ fn sarif_schema() -> Value {
     );
     let level = json!({"enum": ["warning", "error"]});
     let rule = object(
-        &["id", "shortDescription", "fullDescription", "help", "defaultConfiguration"],
+        &[
+            "id",
+            "shortDescription",
+            "fullDescription",
+            "help",
+            "defaultConfiguration",
+        ],
         json!({
             "id": {"type": "string", "pattern": "^[EW][0-9]{4}$"},
             "shortDescription": message(),
@@ -142,7 +176,13 @@ fn sarif_schema() -> Value {
         }),
     );
     let driver = object(
-        &["name", "version", "semanticVersion", "shortDescription", "rules"],
+        &[
+            "name",
+            "version",
+            "semanticVersion",
+            "shortDescription",
+            "rules",
+        ],
         json!({
             "name": {"const": "netc"},
             "version": text(),
@@ -212,7 +252,12 @@ fn sarif_logs_are_as_the_standard_has_them() {
             "{code} is not needed"
         );
     }
-    let find = |code: &str| results.iter().find(|result| result["ruleId"] == code).unwrap();
+    let find = |code: &str| {
+        results
+            .iter()
+            .find(|result| result["ruleId"] == code)
+            .unwrap()
+    };
     let label = find("E0206");
     let place = |location: &Value| location["physicalLocation"].clone();
     assert_eq!(
@@ -222,8 +267,14 @@ fn sarif_logs_are_as_the_standard_has_them() {
             "region": {"startLine": 3, "startColumn": 1, "endLine": 3, "endColumn": 5},
         })
     );
-    assert_eq!(label["relatedLocations"][0]["message"]["text"], "first used here");
-    assert_eq!(place(&label["relatedLocations"][0])["region"]["startLine"], 2);
+    assert_eq!(
+        label["relatedLocations"][0]["message"]["text"],
+        "first used here"
+    );
+    assert_eq!(
+        place(&label["relatedLocations"][0])["region"]["startLine"],
+        2
+    );
     // Without a place in the text, the file is the place.
     assert_eq!(
         place(&find("W0101")["locations"][0]),
@@ -234,7 +285,10 @@ fn sarif_logs_are_as_the_standard_has_them() {
         json!({"artifactLocation": {"uri": "nowhere.net"}})
     );
     let message = find("E0201")["message"]["text"].as_str().unwrap();
-    assert!(message.starts_with("unknown layer kind `Q`\nhelp: "), "{message}");
+    assert!(
+        message.starts_with("unknown layer kind `Q`\nhelp: "),
+        "{message}"
+    );
 }
 
 #[test]
@@ -252,7 +306,11 @@ fn github_s_commands_stand_a_line_each() {
     outcome.exits(1);
     assert!(outcome.stderr.is_empty(), "{}", outcome.stderr);
     let lines: Vec<&str> = outcome.stdout.lines().collect();
-    assert!(lines.iter().all(|line| line.starts_with("::error ") || line.starts_with("::warning ")));
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.starts_with("::error ") || line.starts_with("::warning "))
+    );
     let starts = [
         "::error file=nets/twice é.net,line=3,col=1,endLine=3,endColumn=5,title=E0206::the label `stem` is used twice",
         "::error file=nets/twice é.net,line=3,col=7,endLine=3,endColumn=8,title=E0201::unknown layer kind `Q`%0Ahelp: ",
@@ -270,7 +328,15 @@ fn faults_of_the_configuration_are_reported_in_every_form() {
     let netc = |format: &str| {
         Netc::new()
             .file("a.toml", "[train]\nepoch = 2\n")
-            .args(["check", "--expr", "input 1x28x28 F10", "--config", "a.toml", "--format", format])
+            .args([
+                "check",
+                "--expr",
+                "input 1x28x28 F10",
+                "--config",
+                "a.toml",
+                "--format",
+                format,
+            ])
             .run()
     };
     let json = netc("json");
@@ -278,5 +344,9 @@ fn faults_of_the_configuration_are_reported_in_every_form() {
     let sarif = netc("sarif").json();
     let location = &sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
     assert_eq!(location["artifactLocation"]["uri"], "a.toml");
-    assert!(netc("github").stdout.starts_with("::error file=a.toml,line=2,col=1,"));
+    assert!(
+        netc("github")
+            .stdout
+            .starts_with("::error file=a.toml,line=2,col=1,")
+    );
 }

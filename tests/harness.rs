@@ -24,6 +24,16 @@ pub fn text_of(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// A number from the environment, for runs longer than usual.
+pub fn number_of(variable: &str, default: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable}={text} is no whole number")),
+        Err(_) => default,
+    }
+}
+
 /// Where compiled kernels are kept between the tests: one folder for all, so that PoCL compiles once. run.sh names it
 /// to the tests in this process too.
 fn kernel_cache() -> PathBuf {
@@ -306,7 +316,11 @@ impl Outcome {
         let folder = self.folder.path().to_string_lossy();
         let text = self.stderr[at.unwrap_or(self.stderr.len())..].replace(&*folder, "[FOLDER]");
         let text = mask(text);
-        assert!(text.contains(&format!("[{}]", &case[..5])), "{case}:\n{}", self.stderr);
+        assert!(
+            text.contains(&format!("[{}]", &case[..5])),
+            "{case}:\n{}",
+            self.stderr
+        );
         if let Err(difference) = expect(&format!("files/{case}.stderr"), &text) {
             panic!("{difference}");
         }

@@ -8,6 +8,7 @@ mod architecture;
 mod bad_input;
 mod cli;
 mod explanations;
+mod faults;
 mod faulty_device;
 mod formats;
 mod golden;

@@ -1,7 +1,11 @@
-//! Documents say what is true: the table of networks, and the commands whose output README shows.
+//! Documents say what is true: the table of networks, the tables of README that are generated, and the commands whose
+//! output README shows. `UPDATE_EXPECT=1` rewrites the generated tables.
 
 use std::fs;
 
+use netc::config::keys::Ready;
+use netc::config::{KEYS, Kind};
+use netc::diagnostic::Code;
 use serde_json::Value;
 
 use crate::harness::{Netc, root, text_of};
@@ -70,6 +74,51 @@ fn the_table_of_networks_is_true() {
         );
     }
     assert!(seen >= 4, "{seen} networks");
+}
+
+/// Demands that README has this text between the comments `<!-- NAME: generated -->` and `<!-- end -->`.
+#[track_caller]
+fn generated(name: &str, text: &str) {
+    let readme = text_of("README.md");
+    let (start, end) = (format!("<!-- {name}: generated -->\n\n"), "\n<!-- end -->\n");
+    let (before, rest) = readme.split_once(&start).unwrap_or_else(|| panic!("no {start}"));
+    let (present, after) = rest.split_once(end).expect("an end");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(root().join("README.md"), [before, &start, text, end, after].concat()).unwrap();
+    } else {
+        assert_eq!(present, text, "README's {name} are not up to date");
+    }
+}
+
+#[test]
+fn the_tables_of_codes_and_keys_are_generated() {
+    let mut codes = "| code | means |\n|---|---|\n".to_owned();
+    for code in Code::ALL {
+        codes += &format!("| {code} | {} |\n", code.meaning());
+    }
+    generated("codes", &codes);
+    let mut keys = "| key | default | values | meaning |\n|---|---|---|---|\n".to_owned();
+    for key in KEYS {
+        let words = |words: &[&str]| {
+            let quoted: Vec<String> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+            quoted.join(", ")
+        };
+        let values = match (key.ready, key.kind) {
+            (Ready::No, _) => "in this version only the default".into(),
+            (Ready::Words(ready), Kind::Words(_)) => words(ready),
+            (_, Kind::Words(all)) => words(all),
+            (Ready::Words([]), Kind::WholeOr(range, _)) => format!("whole, {range}"),
+            (_, Kind::WholeOr(range, all)) => format!("whole, {range}, or {}", words(all)),
+            (_, Kind::Whole(range)) => format!("whole, {range}"),
+            (_, Kind::Number(range)) => range.to_string(),
+            (_, Kind::Flag) => "`true`, `false`".into(),
+            (_, Kind::Text | Kind::DataPath) => "text".into(),
+            (_, Kind::Form(form)) => form.description.into(),
+        };
+        let (path, default) = (key.path, key.default());
+        keys += &format!("| `{path}` | `{default}` | {values} | {} |\n", key.doc);
+    }
+    generated("keys", &keys);
 }
 
 /// Words of a command line as a shell would split them; `None` where it does more than run netc.

@@ -24,8 +24,16 @@ fn cases(folder: &str, endings: &[&str]) -> BTreeSet<String> {
     let files = fs::read_dir(root().join("tests/cases").join(folder)).expect("the cases");
     files
         .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|ending| endings.iter().any(|known| ending == *known)))
-        .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|ending| endings.iter().any(|known| ending == *known))
+        })
+        .map(|path| {
+            path.file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect()
 }
 
@@ -93,6 +101,9 @@ fn every_code_has_a_case() {
 fn every_rendering_of_files_belongs_to_a_command() {
     let commands = text_of("tests/bad_input.rs") + &text_of("tests/faulty_device.rs");
     for case in cases("files", &["stderr"]) {
-        assert!(commands.contains(&format!("\"{case}\"")), "no command makes {case}");
+        assert!(
+            commands.contains(&format!("\"{case}\"")),
+            "no command makes {case}"
+        );
     }
 }

@@ -79,9 +79,8 @@ impl Check {
         let input = files::input(self.input.as_deref())?;
         let (config, faults) = files::config(self.config.as_deref(), &self.running.assignments())?;
         let batch = match (&self.config, &self.running.batch, config.train.batch) {
-            (None, None, _) => 1,
+            (None, None, _) | (_, _, Batch::Auto) => 1,
             (_, _, Batch::Images(images)) => images,
-            (_, _, Batch::Auto) => 1,
         };
         let against = Against {
             config: &config,

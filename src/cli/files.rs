@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::config::Config;
+use crate::diagnostic::nearest::nearest;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::file;
 use crate::ir::{self, Graph};

@@ -162,6 +162,10 @@ impl Output {
     }
 
     /// Prints to stdout; a closed pipe ends the output, not the program.
+    #[expect(
+        clippy::unused_self,
+        reason = "printing goes through the output, as colours do"
+    )]
     fn print(&self, text: &str) {
         let mut out = std::io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -243,7 +247,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -45,7 +45,8 @@ struct Answer {
 
 #[derive(Debug, Serialize)]
 struct Class {
-    class: String,
+    #[serde(rename = "class")]
+    name: String,
     label: usize,
     probability: f64,
 }
@@ -80,10 +81,10 @@ impl Predict {
         let scale = ready.config.data.scale;
         let logits = match ready.session.precision {
             Precision::F32 => logits::<f32>(&mut ready, &pixels, |pixels, out| {
-                mean.apply(scale, pixels, out)
+                mean.apply(scale, pixels, out);
             })?,
             Precision::F64 => logits::<f64>(&mut ready, &pixels, |pixels, out| {
-                mean.apply(scale, pixels, out)
+                mean.apply(scale, pixels, out);
             })?,
         };
         let classes = &ready.opened.classes;
@@ -102,7 +103,7 @@ impl Predict {
                         .unwrap_or_else(|| format!("unit {label}"))
                 };
                 let classes = order.into_iter().take(SHOWN).map(|label| Class {
-                    class: class(label),
+                    name: class(label),
                     label,
                     probability: probabilities[label],
                 });
@@ -131,7 +132,7 @@ impl Predict {
                         text,
                         "  {:7.3} %  {}",
                         100.0 * class.probability,
-                        class.class
+                        class.name
                     );
                 }
             }

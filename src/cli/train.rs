@@ -62,9 +62,12 @@ impl Train {
         let of_data = |key: &str, fault: Diagnostic| {
             let fault = config.point(key, fault);
             match &network.tree.input {
-                Some(input) if fault.code == Code::E0503 => {
-                    between(fault, "the network's input", &network.tree.source, input.span)
-                }
+                Some(input) if fault.code == Code::E0503 => between(
+                    fault,
+                    "the network's input",
+                    &network.tree.source,
+                    input.span,
+                ),
                 _ => fault,
             }
         };
@@ -132,7 +135,7 @@ impl Train {
 
         let say = |line: &str| {
             if !self.quiet {
-                eprintln_quietly(line)
+                eprintln_quietly(line);
             }
         };
         say(&format!(

@@ -374,8 +374,8 @@ fn not_toml(source: &Arc<Source>, error: &toml::de::Error, table: &DeTable<'_>) 
     let under = source.slice(span);
     let before = &source.text()[..span.start];
     let header = before.rsplit('\n').next().unwrap_or(before).trim_start();
-    let problem = Diagnostic::error(Code::E0401, format!("not TOML: {}", error.message()))
-        .at(source, span);
+    let problem =
+        Diagnostic::error(Code::E0401, format!("not TOML: {}", error.message())).at(source, span);
     if error.message() == DUPLICATE {
         let problem = problem.help(format!("keep one of the two `{under}`"));
         return match earlier(table, under, span.start) {
@@ -383,13 +383,15 @@ fn not_toml(source: &Arc<Source>, error: &toml::de::Error, table: &DeTable<'_>) 
             None => problem,
         };
     }
-    problem.help(if under.is_empty() && header.starts_with('[') && !header.contains(']') {
-        format!("close the table's name: `{}]`", header.trim_end())
-    } else if under.starts_with(|c: char| c.is_alphabetic()) {
-        format!("text stands in quotes: `\"{under}\"`")
-    } else {
-        "a line is `[table]` or `key = value`, and text stands in quotes".into()
-    })
+    problem.help(
+        if under.is_empty() && header.starts_with('[') && !header.contains(']') {
+            format!("close the table's name: `{}]`", header.trim_end())
+        } else if under.starts_with(|c: char| c.is_alphabetic()) {
+            format!("text stands in quotes: `\"{under}\"`")
+        } else {
+            "a line is `[table]` or `key = value`, and text stands in quotes".into()
+        },
+    )
 }
 
 /// Where a key of this name stands last before an offset.

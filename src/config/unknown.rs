@@ -101,9 +101,9 @@ pub(super) fn no_table(path: &str, value: &DeValue<'_>) -> Diagnostic {
     let name = |key: &Key| key.path[prefix.len()..].to_owned();
     // `schedule = "step"` means the schedule of that kind.
     let meant = match value {
-        DeValue::String(text) => members.clone().find(
-            |key| matches!(key.kind, Kind::Words(words) if words.contains(&text.as_ref())),
-        ),
+        DeValue::String(text) => members
+            .clone()
+            .find(|key| matches!(key.kind, Kind::Words(words) if words.contains(&text.as_ref()))),
         _ => None,
     };
     let example = match (meant, value, members.next()) {

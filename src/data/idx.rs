@@ -178,7 +178,8 @@ pub(super) fn read<I: Read, L: Read>(
         return Err(Diagnostic::error(
             Code::E0505,
             format!("`{}` holds no images", pair.images.0),
-        ));
+        )
+        .help("give a set with at least one image of each class"));
     };
     if part == Part::Train
         && let Some(absent) = (0..highest).find(|label| !labels.contains(label))
@@ -207,6 +208,7 @@ fn broken(file: &str, byte: usize, words: &str) -> Diagnostic {
         Code::E0502,
         format!("`{file}` is broken at byte {byte}: {words}"),
     )
+    .help("fetch the file again, whole and unpacked or gzipped")
 }
 
 /// What a file's first four bytes must be, and of what.

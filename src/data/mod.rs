@@ -207,15 +207,19 @@ pub fn check_classes(set: &Dataset, units: usize) -> Result<(), Diagnostic> {
     if classes <= units {
         return Ok(());
     }
+    let units = match units {
+        1 => "1 unit".to_owned(),
+        units => format!("{units} units"),
+    };
     let message = if set.naming == Naming::Number {
         format!(
-            "`{}` has label {}, but the classifier has {units} units",
+            "`{}` has label {}, but the classifier has {units}",
             set.name,
             classes - 1
         )
     } else {
         format!(
-            "`{}` has {classes} classes, but the classifier has {units} units",
+            "`{}` has {classes} classes, but the classifier has {units}",
             set.name
         )
     };

@@ -270,7 +270,7 @@ fn build(
     let size = arguments.size("kernel").unwrap_or(Size::square(3));
     let stride = arguments.size("stride").unwrap_or(Size::square(1));
     let pad = arguments.size("pad").unwrap_or_else(|| {
-        if size.height % 2 == 0 || size.width % 2 == 0 {
+        if size.height.is_multiple_of(2) || size.width.is_multiple_of(2) {
             let at = if arguments.has("pad") {
                 "pad"
             } else {
@@ -438,7 +438,7 @@ impl Op for Convolution {
                 .collect::<Vec<_>>()
                 .join(", ")
         };
-        if channels % self.groups != 0 || self.filters % self.groups != 0 {
+        if channels % self.groups != 0 || !self.filters.is_multiple_of(self.groups) {
             let what = if channels % self.groups != 0 {
                 format!("{channels} input channels")
             } else {

@@ -487,9 +487,9 @@ impl RealRoutine for MaxForward {
                             kept[at..at + place.len()]
                                 .iter_mut()
                                 .zip(place)
-                                .for_each(|(kept, place)| *kept = *place as u8)
+                                .for_each(|(kept, place)| *kept = *place as u8);
                         });
-                    })
+                    });
             }
             _ => dst
                 .zip(elements_mut::<i32>(place).par_chunks_mut(image))
@@ -499,7 +499,7 @@ impl RealRoutine for MaxForward {
                         kept[at..at + place.len()]
                             .iter_mut()
                             .zip(place)
-                            .for_each(|(kept, place)| *kept = *place as i32)
+                            .for_each(|(kept, place)| *kept = *place as i32);
                     });
                 }),
         }

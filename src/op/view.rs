@@ -36,7 +36,7 @@ impl View {
         let pixel = channels;
         let row = pixel * (width + halo);
         let mut image = row * height + halo * pixel;
-        if halo == 0 && image % 1024 == 0 {
+        if halo == 0 && image.is_multiple_of(1024) {
             image += 16;
         }
         Self {

@@ -163,10 +163,16 @@ pub struct Parts {
 /// Bytes after a buffer's elements that vector loads may read: four vectors of 64 bytes, the widest tile.
 const SLACK_BYTES: u64 = 256;
 
+/// The lifetime of a buffer that no step touches.
+const NEVER: Range<usize> = Range {
+    start: usize::MAX,
+    end: 0,
+};
+
 /// Gives every buffer its lifetime and its place. `plan` brings all that is known beside steps and buffers.
 pub fn assemble(mut plan: Plan, parts: Parts, limits: &Limits) -> Plan {
     let count = parts.ledger.steps.len();
-    let mut lifetimes = vec![usize::MAX..0; parts.ledger.buffers.len()];
+    let mut lifetimes = vec![NEVER; parts.ledger.buffers.len()];
     let mut touch = |id: BufferId, step: usize| {
         let lifetime: &mut Range<usize> = &mut lifetimes[id.0];
         lifetime.start = lifetime.start.min(step);

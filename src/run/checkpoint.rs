@@ -80,8 +80,7 @@ fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     }
     hash.finalize()
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Reads a checkpoint.
@@ -98,6 +97,7 @@ pub fn read(path: &Path) -> Result<Checkpoint, Diagnostic> {
                 path.display()
             ),
         )
+        .help("restore it from a copy, or train again")
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
     let found = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;

@@ -42,10 +42,12 @@ pub fn choose(pattern: &str, network: &str) -> PathBuf {
     if !named.contains("{n}") {
         return PathBuf::from(named);
     }
-    let free = (1..)
-        .map(|n: u64| PathBuf::from(named.replace("{n}", &n.to_string())))
-        .find(|path| !path.exists());
-    free.expect("internal error: numbers do not end")
+    let path = |n: u64| PathBuf::from(named.replace("{n}", &n.to_string()));
+    let mut n = 1;
+    while path(n).exists() {
+        n += 1;
+    }
+    path(n)
 }
 
 impl RunFolder {
@@ -85,9 +87,8 @@ impl RunFolder {
 
     fn fill(path: &Path, force: bool, contents: &Contents<'_>) -> Result<Self, Diagnostic> {
         let there = path.join("config.toml").exists() || path.join("network.net").exists();
-        let taken = |what: &str| {
-            Diagnostic::error(Code::E0603, format!("`{}` {what}", path.display()))
-                .help("`--force` replaces it; or choose another `output.dir`")
+        let taken = |what: &str, help: &str| {
+            Diagnostic::error(Code::E0603, format!("`{}` {what}", path.display())).help(help)
         };
         let name = path.join(".lock");
         let lock = File::options()
@@ -97,10 +98,16 @@ impl RunFolder {
             .open(&name)
             .map_err(|e| unwritable(&name, &e))?;
         if FileExt::try_lock(&lock).is_err() {
-            return Err(taken("is in use by another training"));
+            return Err(taken(
+                "is in use by another training",
+                "wait for its end, or choose another `output.dir`",
+            ));
         }
         if there && !force {
-            return Err(taken("already holds a run"));
+            return Err(taken(
+                "already holds a run",
+                "`--force` replaces it; or choose another `output.dir`",
+            ));
         }
         if there {
             for old in ["checkpoints", "metrics.jsonl", "final.safetensors"] {

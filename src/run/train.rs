@@ -176,7 +176,7 @@ impl Training<'_> {
                     self.save(step + 1, false)?;
                     return Ok(End::Stopped { signal });
                 }
-                if saved.elapsed() > Duration::from_secs(600) {
+                if saved.elapsed() > Duration::from_mins(10) {
                     self.save(step + 1, false)?;
                     saved = Instant::now();
                 }

@@ -40,7 +40,7 @@ impl MeanVariance {
         for_rows(view, n, |at| {
             mean.iter_mut()
                 .zip(&src[at..])
-                .for_each(|(mean, value)| *mean += *value)
+                .for_each(|(mean, value)| *mean += *value);
         });
         mean.iter_mut().for_each(|mean| *mean /= count);
         let mut scale = vec![T::zero(); channels];
@@ -49,7 +49,7 @@ impl MeanVariance {
                 .iter_mut()
                 .zip(&src[at..])
                 .zip(&mean)
-                .for_each(|((sum, value), mean)| *sum += (*value - *mean) * (*value - *mean))
+                .for_each(|((sum, value), mean)| *sum += (*value - *mean) * (*value - *mean));
         });
         scale
             .iter_mut()

@@ -48,7 +48,7 @@ fn build(arguments: &Arguments<'_>, _: &Recipe, sink: &mut Diagnostics) -> Optio
         }));
     }
     let size = arguments.whole("size", 5);
-    if size % 2 == 0 {
+    if size.is_multiple_of(2) {
         sink.push(
             Diagnostic::error(
                 Code::E0205,
