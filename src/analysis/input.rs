@@ -126,7 +126,10 @@ fn of_image(values: &[f32], height: usize, width: usize) -> Sums {
 }
 
 fn product(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+    a.iter()
+        .zip(b)
+        .map(|(&a, &b)| f64::from(a) * f64::from(b))
+        .sum()
 }
 
 /// The mean product of the same pixel of two images, over all pairs of them: from the square of the sum.

@@ -31,7 +31,9 @@ pub fn open(tree: &Tree, input: Option<Shape>, config: &Config) -> Sets {
     let faulty = |key: &str, fault: Diagnostic| -> Diagnostic {
         let fault = config.point(key, fault);
         match written {
-            Some(span) if fault.code == Code::E0503 => beside(fault, tree, span, "the network's input"),
+            Some(span) if fault.code == Code::E0503 => {
+                beside(fault, tree, span, "the network's input")
+            }
             _ => fault,
         }
     };
@@ -57,7 +59,12 @@ pub fn open(tree: &Tree, input: Option<Shape>, config: &Config) -> Sets {
         }
     }
     if let (Some(train), Batch::Images(batch)) = (train, config.train.batch) {
-        let order = Order::new(train.labels(), batch, config.data.balance, config.train.seed);
+        let order = Order::new(
+            train.labels(),
+            batch,
+            config.data.balance,
+            config.train.seed,
+        );
         if let Err(fault) = order {
             sets.found.push(config.point("train.batch", fault));
         }
@@ -98,7 +105,10 @@ pub fn idle_settings(
     let settings: [(&str, Recipe, &str); 3] = [
         (
             "regularization.dropout",
-            Recipe { dropout: other(recipe.dropout), ..*recipe },
+            Recipe {
+                dropout: other(recipe.dropout),
+                ..*recipe
+            },
             "it holds for hidden F layers without a `dropout` of their own, and there is none",
         ),
         (
@@ -111,14 +121,19 @@ pub fn idle_settings(
         ),
         (
             "init.bias",
-            Recipe { bias: other(recipe.bias), ..*recipe },
+            Recipe {
+                bias: other(recipe.bias),
+                ..*recipe
+            },
             "every C and F has a `bias_init` of its own, or no bias",
         ),
     ];
     let mut found = Diagnostics::new();
     let mut now = None;
     for (key, changed, why) in settings {
-        let Some(place) = config.place(key) else { continue };
+        let Some(place) = config.place(key) else {
+            continue;
+        };
         let Some(before) = now.get_or_insert_with(|| build(recipe)).as_ref() else {
             break;
         };

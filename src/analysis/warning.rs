@@ -114,9 +114,8 @@ fn is_learned(node: &Node) -> bool {
 
 /// The norm of the gradient at a layer's output, of one image, over that at the logits.
 fn change(graph: &Graph, expected: &[Expected], layer: usize) -> f64 {
-    let norm = |i: usize| {
-        (expected[i].gradient.square * graph.output_shape(i).elements() as f64).sqrt()
-    };
+    let norm =
+        |i: usize| (expected[i].gradient.square * graph.output_shape(i).elements() as f64).sqrt();
     norm(layer) / norm(expected.len() - 1)
 }
 
@@ -125,7 +124,10 @@ fn help(graph: &Graph, input: &Signal, unit: Option<&Signal>) -> String {
     for (rule, word) in [(InitRule::He, "he"), (InitRule::Xavier, "xavier")] {
         let repaired = with_init(graph, rule);
         let inputs = [Some(input), unit];
-        for (input, scale) in inputs.into_iter().zip(["", " and `scale = \"unit\"` under `[data]`"]) {
+        for (input, scale) in inputs
+            .into_iter()
+            .zip(["", " and `scale = \"unit\"` under `[data]`"])
+        {
             let Some(input) = input else { continue };
             // The batch scales all gradients alike.
             let expected = signal(&repaired, input, 1);
@@ -179,6 +181,9 @@ mod tests {
     #[test]
     fn numbers_have_three_digits() {
         let shown = [0.338_2, 24.94, 1234.6, 5.9e-5, 0.001_234, 12_345.0, 0.0].map(number);
-        assert_eq!(shown, ["0.338", "24.9", "1235", "5.90e-5", "0.00123", "1.23e4", "0"]);
+        assert_eq!(
+            shown,
+            ["0.338", "24.9", "1235", "5.90e-5", "0.00123", "1.23e4", "0"]
+        );
     }
 }

@@ -146,8 +146,7 @@ impl Check {
                     files: checked.iter().map(Checked::json).collect(),
                 };
                 if !faults.is_empty() {
-                    let file =
-                        CheckedFile::new(&of_config, None, &faults, &Figures::default());
+                    let file = CheckedFile::new(&of_config, None, &faults, &Figures::default());
                     report.files.insert(0, file);
                 }
                 output.json(&report);

@@ -11,6 +11,7 @@ pub mod conv;
 pub mod dropout;
 pub mod emit;
 pub mod fully;
+pub mod join;
 pub mod layout;
 pub mod limits;
 pub mod loss;
@@ -27,7 +28,8 @@ pub mod view;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::diagnostic::{Code, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::source::{Source, Span};
 use attribute::{Arguments, Attribute};
 use emit::{Back, BufferId, Ledger, Machine, Site};
 use parameter::Parameter;
@@ -136,6 +138,13 @@ impl Fault {
         self.help = Some(help.into());
         self
     }
+
+    /// The fault of what stands at a place.
+    pub fn at(self, source: &Arc<Source>, span: Span) -> Diagnostic {
+        let mut diagnostic = Diagnostic::error(self.code, self.message).at(source, span);
+        diagnostic.help = self.help;
+        diagnostic
+    }
 }
 
 /// The layouts that a layer wishes for.
@@ -159,7 +168,7 @@ pub trait Op: fmt::Debug + Send + Sync {
     /// The output's shape.
     ///
     /// # Errors
-    /// E0301, E0302, E0303, E0307 by the kind's shape rule.
+    /// E0301, E0302, E0303, E0304, E0307 by the kind's shape rule.
     fn output(&self, inputs: &[Shape]) -> Result<Shape, Fault>;
 
     /// The output's shape where the input's is unknown (an `F` knows it all the same).
@@ -197,6 +206,11 @@ pub trait Op: fmt::Debug + Send + Sync {
 
     /// What is expected of the gradient of each input, from that of the output.
     fn gradient(&self, inputs: &[Flow<'_>], output: Shape, d_dst: Gradient) -> Vec<Gradient>;
+
+    /// Whether the gradient of each input is the output's as it is, so that one input may take over its buffer.
+    fn passes_gradient(&self) -> bool {
+        false
+    }
 
     /// Asks for the forward steps; returns the buffers to keep for the way back.
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId>;

@@ -1,4 +1,4 @@
-//! Learned parameters: names, logical shapes, packed layouts, initial values.
+//! Parameters, and the running statistics that are kept with them: names, logical shapes, packed layouts, initial values.
 
 use super::real::Real;
 
@@ -11,13 +11,23 @@ pub enum Init {
     Gaussian(f64),
 }
 
-/// Weight or bias: weight decay treats them apart.
+/// What a parameter is for: weight decay treats weights and biases apart, and statistics are not learned at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Decays.
     Weight,
     /// Does not, unless `decay_biases`.
     Bias,
+    /// A running statistic: kept and saved with the parameters, changed by the forward pass of training. It has no
+    /// gradient, no optimizer and no decay, and counts as no parameter.
+    Statistic,
+}
+
+impl Role {
+    /// Whether it has a gradient.
+    pub fn is_learned(self) -> bool {
+        self != Self::Statistic
+    }
 }
 
 /// How a weight's logical values `[outputs, inputs, height, width]` lie in its buffer: for each group and each panel of
@@ -118,12 +128,12 @@ impl Layout {
     }
 }
 
-/// One learned parameter of a network.
+/// One parameter of a network, or one running statistic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
     /// `c1.weight`.
     pub name: String,
-    /// Weight or bias.
+    /// What it is for.
     pub role: Role,
     /// Logical shape, PyTorch's: `[filters, channels / groups, height, width]`, `[units, inputs]`, `[units]`.
     pub shape: Vec<usize>,

@@ -83,7 +83,7 @@ impl<'a> Excerpt<'a> {
                 end: builder.text.len(),
             });
         }
-        let drawn = marks
+        let mut drawn: Vec<Drawn> = marks
             .iter()
             .zip(&spans)
             .map(|(mark, span)| {
@@ -97,6 +97,7 @@ impl<'a> Excerpt<'a> {
                 }
             })
             .collect();
+        uncover(&mut drawn, &builder.text);
         Self {
             name: source.name(),
             text: builder.text,
@@ -165,6 +166,22 @@ impl SourceCode for Excerpt<'_> {
             column,
             last - first + 1,
         )))
+    }
+}
+
+/// Draws the primary mark only as far as the first mark inside it (a bracket up to its first branch): miette cannot show
+/// one underline within another.
+fn uncover(marks: &mut [Drawn], text: &str) {
+    let Some(at) = marks.iter().position(|mark| mark.primary) else {
+        return;
+    };
+    let whole = marks[at].start + 1..marks[at].end;
+    let inside = marks
+        .iter()
+        .map(|mark| mark.start)
+        .filter(|start| whole.contains(start));
+    if let Some(first) = inside.min() {
+        marks[at].end = text[..first].trim_end().len().max(whole.start);
     }
 }
 

@@ -282,3 +282,80 @@ pub fn weighted(input: &Signal, gain: f64, stride: f64, bias: f64, function: Fun
         function,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(variance: f64, common: f64) -> Signal {
+        let mut covariance = field::by_distance(|distance| variance * (-distance).exp());
+        covariance[OTHER] = common;
+        Signal::of(Latent {
+            mean: 0.0,
+            covariance,
+            function: Function::None,
+        })
+    }
+
+    #[test]
+    fn dropout_raises_the_square_and_leaves_products() {
+        let (before, after) = (field(2.0, 0.5), field(2.0, 0.5).dropped(0.5));
+        assert!((after.square() - 4.0).abs() < 1e-12);
+        assert_eq!(before.moments[1..], after.moments[1..]);
+    }
+
+    #[test]
+    fn correlated_pixels_stay_correlated_through_relu() {
+        // Cho and Saul 2009: E[relu(a) relu(b)] = (sin t + (pi - t) cos t) / 2 pi, cos t the correlation.
+        let signal = Signal::of(Latent {
+            function: Function::Relu,
+            ..field(1.0, 0.0).latent()
+        });
+        for (i, &distance) in field::DISTANCES.iter().enumerate() {
+            let angle = (-distance).exp().acos();
+            let exact = (angle.sin() + (std::f64::consts::PI - angle) * angle.cos())
+                / (2.0 * std::f64::consts::PI);
+            assert!((signal.moments[i] - exact).abs() < 0.01, "{distance}");
+        }
+    }
+
+    #[test]
+    fn normalizing_takes_the_common_part_away() {
+        let normalized = field(3.0, 1.0).normalized(1.0, 0.0);
+        assert!((normalized.square() - 1.0).abs() < 1e-12);
+        assert!(normalized.common().abs() < 1e-12);
+        // A constant is nothing but common.
+        assert!(field(2.0, 2.0).normalized(2.0, 1e-5).square().abs() < 1e-12);
+    }
+
+    #[test]
+    fn joins_add_and_average() {
+        let rectified = Signal::of(Latent {
+            function: Function::Relu,
+            ..field(1.0, 0.0).latent()
+        });
+        let sum = Signal::sum(&[&field(2.0, 0.0), &field(3.0, 0.0)]);
+        assert!((sum.square() - 5.0).abs() < 1e-12);
+        // Means go together: E[(a + b)^2] = 2 (1/2) + 2 / 2 pi.
+        let sum = Signal::sum(&[&rectified, &rectified]);
+        assert!((sum.square() - (1.0 + 1.0 / std::f64::consts::PI)).abs() < 1e-12);
+        let beside = Signal::beside(&[(1, &field(1.0, 0.0)), (3, &field(5.0, 0.0))]);
+        assert!((beside.square() - 4.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn gradients_of_several_readers_add_up() {
+        let chosen = Gradient {
+            square: 1.0,
+            positive: Some(1.0),
+        };
+        let other = Gradient {
+            square: 3.0,
+            positive: Some(0.5),
+        };
+        let both = chosen.plus(other);
+        assert!((both.square - 4.0).abs() < 1e-12);
+        assert!((both.positive.unwrap() - 0.625).abs() < 1e-12);
+        assert_eq!(chosen.plus(Gradient::of(1.0)).positive, None);
+    }
+}

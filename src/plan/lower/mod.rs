@@ -1,0 +1,312 @@
+//! Lowering: a graph becomes forward, backward and update steps on tensors with layouts.
+//!
+//! Each layer is asked for its wishes (halos beside rows) first, so that the one who writes a tensor writes it in the
+//! layout that its readers want. The way back goes through the layers in reverse; gradients that nobody needs (of the
+//! input, before the first learned layer) are never computed. A parameter is updated as soon as its layer is through, so
+//! that gradients live shortly, unless [`Options::keep_gradients`].
+
+mod backward;
+mod parameters;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use crate::ir::{Feed, Graph};
+use crate::op::Wishes;
+use crate::op::emit::{BufferId, Element, Ledger, Machine, Site, Tensor};
+use crate::op::layout::{copy, zero_halo};
+use crate::op::loss;
+use crate::op::optimizer::Sgd;
+use crate::op::view::View;
+
+use super::{Mode, ParameterBuffers, Plan, assemble};
+
+/// What follows the last layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// Nothing: the output is the logits; a training plan takes the output's gradient from outside.
+    None,
+    /// Probabilities of the classes (inference).
+    Softmax,
+    /// The cross-entropy with the labels and, in training, its gradient.
+    CrossEntropy,
+}
+
+/// What to plan.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Training or inference.
+    pub mode: Mode,
+    /// Images of a batch.
+    pub batch: usize,
+    /// What follows the last layer.
+    pub head: Head,
+    /// The update rule; `None` plans no updates.
+    pub optimizer: Option<Sgd>,
+    /// Whether the input's gradient is wanted.
+    pub input_gradient: bool,
+    /// Whether all gradients stay readable until the end, updates coming last.
+    pub keep_gradients: bool,
+}
+
+impl Options {
+    /// A training step.
+    pub fn training(batch: usize, optimizer: Sgd) -> Self {
+        Self {
+            mode: Mode::Training,
+            batch,
+            head: Head::CrossEntropy,
+            optimizer: Some(optimizer),
+            input_gradient: false,
+            keep_gradients: false,
+        }
+    }
+
+    /// Logits of a batch.
+    pub fn inference(batch: usize) -> Self {
+        Self {
+            mode: Mode::Inference,
+            batch,
+            head: Head::None,
+            optimizer: None,
+            input_gradient: false,
+            keep_gradients: false,
+        }
+    }
+}
+
+/// Lowers a graph whose shapes are all known.
+///
+/// # Panics
+/// Where a shape is unknown: the caller has checked that (`Graph::is_shaped`).
+pub fn lower(graph: &Graph, options: &Options, machine: &Machine) -> Plan {
+    Lowering::new(graph, options, machine).run()
+}
+
+struct Lowering<'a> {
+    graph: &'a Graph,
+    options: &'a Options,
+    machine: &'a Machine,
+    ledger: Ledger,
+    /// The layouts that each layer wishes for.
+    wishes: Vec<Wishes>,
+    parameters: Vec<ParameterBuffers>,
+    /// Which of them each layer has.
+    owned: Vec<Range<usize>>,
+    /// Buffers that outlive the plan's run on both sides.
+    persistent: BTreeSet<BufferId>,
+    /// Buffers that are written before the first step.
+    before: Vec<BufferId>,
+    /// Buffers that are read after the last step.
+    after: Vec<BufferId>,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(graph: &'a Graph, options: &'a Options, machine: &'a Machine) -> Self {
+        Self {
+            graph,
+            options,
+            machine,
+            ledger: Ledger::default(),
+            wishes: wishes(graph, machine),
+            parameters: Vec::new(),
+            owned: Vec::with_capacity(graph.nodes.len()),
+            persistent: BTreeSet::new(),
+            before: Vec::new(),
+            after: Vec::new(),
+        }
+    }
+
+    fn training(&self) -> bool {
+        self.options.mode == Mode::Training
+    }
+
+    fn run(mut self) -> Plan {
+        let (graph, options) = (self.graph, self.options);
+        let halos = self.halos();
+        let input = self.ledger.tensor(
+            "input",
+            View::packed(graph.input_shape(), options.batch, halos.input),
+        );
+        self.before.push(input.buffer);
+        for layer in 0..graph.nodes.len() {
+            self.plan_parameters(layer);
+        }
+        let (sites, kept) = self.forward(input, &halos.outputs);
+        let outputs: Vec<Tensor> = sites.iter().map(|site| site.destination).collect();
+        let logits = *outputs.last().unwrap_or(&input);
+
+        // The head, and the gradient that the way back starts from.
+        let d_logits = self.training().then(|| {
+            let halo = self.wishes.last().map_or(0, |w| w.d_dst_halo);
+            self.ledger.tensor(
+                "d_output",
+                View::packed(logits.view.shape, options.batch, halo),
+            )
+        });
+        let mut output = logits;
+        let (mut labels, mut losses, mut output_gradient) = (None, None, None);
+        match options.head {
+            Head::None => {
+                if let Some(d_logits) = d_logits {
+                    self.before.push(d_logits.buffer);
+                    output_gradient = Some((d_logits.buffer, d_logits.view));
+                }
+            }
+            Head::Softmax => {
+                output = self.ledger.tensor(
+                    "probabilities",
+                    View::packed(logits.view.shape, options.batch, 0),
+                );
+                loss::softmax(logits, output, &mut self.ledger);
+            }
+            Head::CrossEntropy => {
+                let given = self.ledger.buffer("labels", Element::Int, options.batch);
+                let loss = self.ledger.buffer("loss", Element::Real, options.batch);
+                let correct = self.ledger.buffer("correct", Element::Int, options.batch);
+                self.before.push(given);
+                self.after.extend([loss, correct]);
+                let d_logits = d_logits.unwrap_or_else(|| {
+                    self.ledger.tensor(
+                        "d_output",
+                        View::packed(logits.view.shape, options.batch, 0),
+                    )
+                });
+                zero_halo("d_output", None, d_logits, self.machine, &mut self.ledger);
+                loss::cross_entropy(logits, given, loss, correct, d_logits, &mut self.ledger);
+                labels = Some(given);
+                losses = Some((loss, correct));
+            }
+        }
+        self.after.push(output.buffer);
+        let forward_steps = self.ledger.steps.len();
+
+        // Backward.
+        let mut input_gradient = None;
+        if let Some(d_logits) = d_logits {
+            input_gradient = self.backward(&sites, kept, d_logits);
+        }
+        let gradient_steps = self.ledger.steps.len();
+        if options.keep_gradients {
+            let gradients = self.parameters.iter().filter_map(|p| p.gradient);
+            self.after.extend(gradients);
+            for layer in 0..graph.nodes.len() {
+                self.update(layer);
+            }
+        }
+        let parts = super::Parts {
+            ledger: self.ledger,
+            persistent: self.persistent,
+            before: self.before,
+            after: self.after,
+        };
+        let plan = Plan {
+            name: graph.name.clone(),
+            mode: options.mode,
+            batch: options.batch,
+            precision: self.machine.precision,
+            steps: Vec::new(),
+            forward_steps,
+            gradient_steps,
+            buffers: Vec::new(),
+            arena_bytes: 0,
+            lower_bound_bytes: 0,
+            parameters: self.parameters,
+            input: (input.buffer, input.view),
+            labels,
+            output: (output.buffer, output.view),
+            loss: losses,
+            outputs: outputs.iter().map(|t| (t.buffer, t.view)).collect(),
+            output_gradient,
+            input_gradient,
+        };
+        assemble(plan, parts, &self.machine.limits)
+    }
+    /// The halos that the readers of each tensor wish for, the widest counts.
+    fn halos(&self) -> Halos {
+        let mut halos = Halos {
+            input: 0,
+            outputs: vec![0; self.graph.nodes.len()],
+        };
+        for (node, wishes) in self.graph.nodes.iter().zip(&self.wishes) {
+            for feed in &node.feeds {
+                let halo = match feed {
+                    Feed::Input => &mut halos.input,
+                    Feed::Node(i) => &mut halos.outputs[*i],
+                };
+                *halo = wishes.src_halo.max(*halo);
+            }
+        }
+        halos
+    }
+
+    /// Asks for the forward steps. Returns where each layer stands, and what it keeps for the way back.
+    fn forward(&mut self, input: Tensor, halos: &[usize]) -> (Vec<Site>, Vec<Vec<BufferId>>) {
+        let graph = self.graph;
+        let mut sites: Vec<Site> = Vec::with_capacity(graph.nodes.len());
+        let mut kept = Vec::with_capacity(graph.nodes.len());
+        for (layer, node) in graph.nodes.iter().enumerate() {
+            let view = View::packed(graph.output_shape(layer), self.options.batch, halos[layer]);
+            let destination = self.ledger.tensor(format!("{}.dst", node.name), view);
+            zero_halo(&node.name, Some(layer), destination, self.machine, &mut self.ledger);
+            let mut sources = Vec::with_capacity(node.feeds.len());
+            for feed in &node.feeds {
+                let source = match feed {
+                    Feed::Input => input,
+                    Feed::Node(i) => sites[*i].destination,
+                };
+                sources.push(if self.wishes[layer].src_dense && !source.view.is_dense() {
+                    // Another reader wants the halo.
+                    let view = View::packed(source.view.shape, self.options.batch, 0);
+                    let dense = self.ledger.tensor(format!("{}.src", node.name), view);
+                    let name = format!("{}.src", node.name);
+                    copy(&name, Some(layer), source, dense, &mut self.ledger);
+                    dense
+                } else {
+                    source
+                });
+            }
+            let site = Site {
+                name: node.name.clone(),
+                layer,
+                sources,
+                destination,
+                parameters: self.slots(layer),
+                training: self.training(),
+            };
+            kept.push(node.op.forward(&site, self.machine, &mut self.ledger));
+            sites.push(site);
+        }
+        (sites, kept)
+    }
+}
+
+/// Columns of zeros beside the rows of each tensor.
+struct Halos {
+    input: usize,
+    outputs: Vec<usize>,
+}
+
+/// What each layer wishes for. Where a layer hands its output's gradient on as it is, the wish of the one that takes it
+/// over is its own.
+fn wishes(graph: &Graph, machine: &Machine) -> Vec<Wishes> {
+    let of = |layer: usize| {
+        graph.nodes[layer].op.wishes(
+            &graph.input_shapes(layer),
+            graph.output_shape(layer),
+            machine,
+        )
+    };
+    let mut wishes: Vec<Wishes> = (0..graph.nodes.len()).map(of).collect();
+    // A node follows what feeds it, so the wishes of its feeds are final when it comes.
+    for (layer, node) in graph.nodes.iter().enumerate() {
+        if node.op.passes_gradient() {
+            let fed = node.feeds.iter().map(|feed| match feed {
+                Feed::Input => 0,
+                Feed::Node(i) => wishes[*i].d_dst_halo,
+            });
+            wishes[layer].d_dst_halo = fed.max().unwrap_or(0);
+        }
+    }
+    wishes
+}
