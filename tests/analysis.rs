@@ -555,8 +555,15 @@ fn every_layer_has_its_expected_sizes_in_json() {
     assert!((most["parameters"]["share"].as_f64().unwrap() - 0.989_26).abs() < 1e-4);
     assert!((most["multiply_adds"]["share"].as_f64().unwrap() - 0.611_42).abs() < 1e-4);
     assert_eq!(most["memory"]["layer"], "f1");
+    // Columns and fields are there where they were asked for.
+    let plain = Netc::new()
+        .current(root())
+        .args(["check", "nets/small.net", "--json"])
+        .run()
+        .json();
+    assert!(plain["files"][0]["layers"][0].get("signal").is_none());
     let bare = Netc::new()
-        .args(["check", "--expr", "C8->F2", "--json"])
+        .args(["check", "--expr", "C8->F2", "--json", "--signal"])
         .run()
         .json();
     assert!(
@@ -586,7 +593,7 @@ fn values_that_overflow_are_null_and_warned_of() {
         "{}",
         outcome.stderr
     );
-    let report = netc().args(["--json"]).run().json();
+    let report = netc().args(["--json", "--signal"]).run().json();
     assert_eq!(
         report["files"][0]["layers"][199]["signal"],
         serde_json::Value::Null
