@@ -11,6 +11,7 @@ mod explanations;
 mod faults;
 mod faulty_device;
 mod formats;
+mod format;
 mod golden;
 mod harness;
 mod random_nets;

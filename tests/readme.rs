@@ -6,6 +6,7 @@ use std::fs;
 use netc::config::keys::Ready;
 use netc::config::{KEYS, Kind};
 use netc::diagnostic::Code;
+use netc::op::KINDS;
 use serde_json::Value;
 
 use crate::harness::{Netc, root, text_of};
@@ -80,11 +81,20 @@ fn the_table_of_networks_is_true() {
 #[track_caller]
 fn generated(name: &str, text: &str) {
     let readme = text_of("README.md");
-    let (start, end) = (format!("<!-- {name}: generated -->\n\n"), "\n<!-- end -->\n");
-    let (before, rest) = readme.split_once(&start).unwrap_or_else(|| panic!("no {start}"));
+    let (start, end) = (
+        format!("<!-- {name}: generated -->\n\n"),
+        "\n<!-- end -->\n",
+    );
+    let (before, rest) = readme
+        .split_once(&start)
+        .unwrap_or_else(|| panic!("no {start}"));
     let (present, after) = rest.split_once(end).expect("an end");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(root().join("README.md"), [before, &start, text, end, after].concat()).unwrap();
+        fs::write(
+            root().join("README.md"),
+            [before, &start, text, end, after].concat(),
+        )
+        .unwrap();
     } else {
         assert_eq!(present, text, "README's {name} are not up to date");
     }
@@ -119,6 +129,53 @@ fn the_tables_of_codes_and_keys_are_generated() {
         keys += &format!("| `{path}` | `{default}` | {values} | {} |\n", key.doc);
     }
     generated("keys", &keys);
+}
+
+/// The words in backticks in a cell of a table.
+fn quoted(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_table_of_attributes_is_complete() {
+    let readme = text_of("README.md");
+    let rows: Vec<Vec<&str>> = readme
+        .lines()
+        .skip_while(|line| !line.starts_with("| kind | attribute |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    // Cells: nothing, kinds with variants in backticks, keys, default, meaning.
+    let is_of = |row: &[&str], letter: &str| row[1].split([',', ' ']).any(|word| word == letter);
+    for kind in KINDS {
+        for attribute in kind.attributes {
+            let of_key: Vec<&Vec<&str>> = rows
+                .iter()
+                .filter(|row| is_of(row, kind.letter) && quoted(row[2]).contains(&attribute.key))
+                .collect();
+            let (letter, key) = (kind.letter, attribute.key);
+            assert!(!of_key.is_empty(), "no row for `{key}` of {letter}");
+            for variant in attribute.variants {
+                let found = of_key.iter().any(|row| quoted(row[1]).contains(variant));
+                assert!(found, "no row for `{key}` of {letter}({variant})");
+            }
+            let found = of_key.iter().any(|row| row[3].contains(attribute.default));
+            assert!(
+                found,
+                "`{key}` of {letter} is `{}` by default",
+                attribute.default
+            );
+        }
+    }
+    for row in &rows {
+        for key in quoted(row[2]) {
+            for kind in KINDS.iter().filter(|kind| is_of(row, kind.letter)) {
+                let known = kind.attributes.iter().any(|attribute| attribute.key == key);
+                assert!(known, "{} has no attribute `{key}`", kind.letter);
+            }
+        }
+    }
 }
 
 /// Words of a command line as a shell would split them; `None` where it does more than run netc.

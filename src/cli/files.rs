@@ -106,7 +106,7 @@ impl Network {
 /// E0501, E0901 it cannot be read; E0106 it is no UTF-8.
 pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     if path != Path::new("-") {
-        return syntax::source_from_bytes(&path.display().to_string(), file::read(path)?);
+        return syntax::source_from_bytes(&path.display().to_string(), read(path)?);
     }
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes).map_err(|e| {
@@ -115,12 +115,35 @@ pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     syntax::source_from_bytes("<stdin>", bytes)
 }
 
+/// A file's bytes; where there is no such file, with the one that is probably meant.
+fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
+    file::read(path).map_err(|fault| match beside(path) {
+        Some(meant) if fault.code == Code::E0501 => {
+            fault.help(format!("did you mean `{}`?", meant.display()))
+        }
+        _ => fault,
+    })
+}
+
+/// The file in the same folder whose name is nearest, the ending being the same.
+fn beside(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent().filter(|path| !path.as_os_str().is_empty());
+    let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| Path::new(name).extension() == path.extension())
+        .collect();
+    names.sort();
+    let name = path.file_name()?.to_str()?;
+    nearest(name, names.iter().map(String::as_str)).map(|meant| path.with_file_name(meant))
+}
+
 /// The configuration of an optional file and assignments.
 pub fn config(path: Option<&Path>, sets: &[String]) -> Result<(Config, Diagnostics), Diagnostic> {
     let Some(path) = path else {
         return Ok(Config::load(None, Path::new("."), sets));
     };
-    let source = syntax::source_from_bytes(&path.display().to_string(), file::read(path)?)?;
+    let source = syntax::source_from_bytes(&path.display().to_string(), read(path)?)?;
     let base = path
         .parent()
         .filter(|p| !p.as_os_str().is_empty())

@@ -175,11 +175,10 @@ pub(super) fn read<I: Read, L: Read>(
     }
     let labels: Vec<u32> = labels.body("labels")?.into_iter().map(u32::from).collect();
     let Some(&highest) = labels.iter().max() else {
-        return Err(Diagnostic::error(
-            Code::E0505,
-            format!("`{}` holds no images", pair.images.0),
-        )
-        .help("give a set with at least one image of each class"));
+        return Err(
+            Diagnostic::error(Code::E0505, format!("`{}` holds no images", pair.images.0))
+                .help("give a set with at least one image of each class"),
+        );
     };
     if part == Part::Train
         && let Some(absent) = (0..highest).find(|label| !labels.contains(label))

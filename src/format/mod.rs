@@ -46,8 +46,6 @@ mod attribute;
 mod comment;
 mod document;
 mod layout;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

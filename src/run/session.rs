@@ -246,7 +246,8 @@ impl Session {
             ),
         );
         diagnostic.notes = misfits;
-        Err(diagnostic.help("use the network that the checkpoint was made with, or train this one anew"))
+        Err(diagnostic
+            .help("use the network that the checkpoint was made with, or train this one anew"))
     }
 
     /// One training step on a batch: images `[batch, channels, height, width]`, already less their mean.
