@@ -450,7 +450,7 @@ fn small_weights_warn_and_the_help_repairs_it() {
         "the logits one of 1.1",
         "`init=he`",
         "at 0.33",
-        "nets/small.net:5:4",
+        "nets/small.net:4:18",
     ] {
         assert!(
             outcome.stderr.contains(words),
