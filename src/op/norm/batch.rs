@@ -10,6 +10,7 @@ use super::super::activation::define_sizes;
 use super::super::emit::{Back, BufferId, Call, Element, Kernel, Ledger, Machine, Site};
 use super::super::parameter::{Init, Layout, Parameter, Role};
 use super::super::shape::Shape;
+use super::super::signal::{Flow, Gradient, Signal};
 use super::super::view::{D_DST, D_SRC, DST, SRC, View};
 use super::super::{Fault, Kind, Op};
 use super::batch_host::{
@@ -133,6 +134,18 @@ impl Op for BatchNorm {
     fn least_batch(&self, input: Shape) -> usize {
         let [_, height, width] = input.dimensions();
         if height * width == 1 { 2 } else { 1 }
+    }
+
+    /// In training: a channel's mean, the part that all images share, goes.
+    fn signal(&self, inputs: &[Flow<'_>], _: Shape) -> Signal {
+        let signal = inputs[0].signal;
+        signal.normalized(signal.common(), self.eps)
+    }
+
+    fn gradient(&self, inputs: &[Flow<'_>], _: Shape, d_dst: Gradient) -> Vec<Gradient> {
+        let signal = inputs[0].signal;
+        let variance = (signal.square() - signal.common()).max(0.0);
+        vec![Gradient::of(d_dst.square / (variance + self.eps))]
     }
 
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
