@@ -180,6 +180,7 @@ fn compare(
     let mut table =
         format!("{title}\n  layer        signal  measured  factor    gradient  measured  factor\n");
     let (mut forward, mut backward) = (1.0f64, 1.0f64);
+    let mut without = 0;
     let factor = |a: f64, b: f64| if a > b { a / b } else { b / a };
     for (node, (measured, expected)) in graph.nodes.iter().zip(measured.iter().zip(expected)) {
         let (s, g) = (expected.signal.rms(), expected.gradient.rms());
@@ -194,10 +195,21 @@ fn compare(
         } else {
             forward.max(fs)
         };
-        if !fg.is_nan() {
-            backward = backward.max(fg)
+        // A join may hand its gradient on without a buffer of its own.
+        if measured.1.is_nan() {
+            without += 1;
+        } else {
+            backward = if fg.is_nan() {
+                f64::INFINITY
+            } else {
+                backward.max(fg)
+            };
         }
     }
+    assert!(
+        without * 2 < graph.nodes.len(),
+        "hardly a gradient is measured:\n{table}"
+    );
     (table, forward, backward)
 }
 
@@ -402,6 +414,8 @@ fn the_rule_of_every_layer_is_as_measured() {
         "C32 -> N(meanvar) -> C32(act=none) -> N(meanvar) -> A -> C16 -> F10",
         "C32 -> N(alpha=1, size=3) -> C32 -> N(alpha=10, k=1, beta=0.5) -> F10",
         "C32(act=none) -> A(tanh) -> C32(act=none) -> A(sigmoid) -> C32(act=none) -> A(leaky) -> F10",
+        "C16 -> +[C16 -> C16(act=none)] -> A -> P -> +[C16 | C16] -> &[C16] -> P -> F10",
+        "C16 -> &[C16 | C8(act=tanh)] -> P(avg) -> F32 -> +[F32(act=none)] -> F10",
         "C32(act=none, bias=none, dropout=0.2) -> P -> A -> C32(bias_init=1) -> P -> F32(act=sigmoid) -> F10",
     ];
     for net in nets {
@@ -436,7 +450,7 @@ fn small_weights_warn_and_the_help_repairs_it() {
         "the logits one of 1.1",
         "`init=he`",
         "at 0.33",
-        "nets/small.net:5:4",
+        "nets/small.net:4:18",
     ] {
         assert!(
             outcome.stderr.contains(words),
@@ -492,13 +506,12 @@ fn networks_that_learn_do_not_warn() {
         let netc = Netc::new()
             .file("a.net", text_of(&format!("nets/{net}.net")))
             .file("a.toml", text_of(&format!("nets/{net}.toml")))
+            .args(["check", "a.net", "--config", "a.toml", "--no-memory"])
             .set("data.train", "p")
             .set("data.test", "p")
             .set("train.batch", 8);
         photographs(&netc.folder().join("p"), 2, 4, side);
-        let outcome = netc
-            .args(["check", "a.net", "--config", "a.toml", "--no-memory"])
-            .run();
+        let outcome = netc.run();
         outcome.exits(0).says("signal");
         assert_eq!(outcome.stderr, "", "{net}");
     }
@@ -542,8 +555,15 @@ fn every_layer_has_its_expected_sizes_in_json() {
     assert!((most["parameters"]["share"].as_f64().unwrap() - 0.989_26).abs() < 1e-4);
     assert!((most["multiply_adds"]["share"].as_f64().unwrap() - 0.611_42).abs() < 1e-4);
     assert_eq!(most["memory"]["layer"], "f1");
+    // Columns and fields are there where they were asked for.
+    let plain = Netc::new()
+        .current(root())
+        .args(["check", "nets/small.net", "--json"])
+        .run()
+        .json();
+    assert!(plain["files"][0]["layers"][0].get("signal").is_none());
     let bare = Netc::new()
-        .args(["check", "--expr", "C8->F2", "--json"])
+        .args(["check", "--expr", "C8->F2", "--json", "--signal"])
         .run()
         .json();
     assert!(
@@ -573,7 +593,7 @@ fn values_that_overflow_are_null_and_warned_of() {
         "{}",
         outcome.stderr
     );
-    let report = netc().args(["--json"]).run().json();
+    let report = netc().args(["--json", "--signal"]).run().json();
     assert_eq!(
         report["files"][0]["layers"][199]["signal"],
         serde_json::Value::Null
@@ -615,9 +635,10 @@ fn the_pair_is_checked_together() {
             outcome.stderr
         );
     }
+    // One set is missed once, although training and test both name it.
     assert_eq!(
         outcome.stderr.matches("error[").count(),
-        3,
+        2,
         "{}",
         outcome.stderr
     );

@@ -134,7 +134,7 @@ fn help(graph: &Graph, input: &Signal, unit: Option<&Signal>) -> String {
             if findings(&repaired, &expected).is_empty() {
                 let logits = expected.last().map_or(0.0, |last| last.signal.rms());
                 return format!(
-                    "write `weights = \"{word}\"` under `[init]`{scale}, or `init={word}` at each C and F: the logits then start at {}",
+                    "write `weights = \"{word}\"` under `[init]`{scale}, and `init={word}` at each C and F that has an `init` or `std` of its own: the logits then start at {}",
                     number(logits)
                 );
             }

@@ -68,8 +68,10 @@ struct Against<'a> {
     batch: usize,
     /// The shape of `--input`.
     input: Option<Shape>,
-    /// Whether there is a configuration file, and it has no error: then the pair is checked.
+    /// Whether there is a configuration file.
     pair: bool,
+    /// Whether the configuration has no error. Settings with errors hold their defaults, of which nothing is said.
+    sure: bool,
     memory: bool,
 }
 
@@ -87,7 +89,8 @@ impl Check {
             recipe: recipe(&config),
             batch,
             input,
-            pair: self.config.is_some() && !faults.has_errors(),
+            pair: self.config.is_some(),
+            sure: !faults.has_errors(),
             memory: !self.no_memory,
         };
         let expressions = self
@@ -139,14 +142,15 @@ impl Check {
                 },
             );
         }
+        let signal = self.signal || self.config.is_some();
         match self.reporting.format() {
             Format::Json => {
                 let mut report = CheckReport {
                     version: 1,
-                    files: checked.iter().map(Checked::json).collect(),
+                    files: checked.iter().map(|one| one.json(signal)).collect(),
                 };
                 if !faults.is_empty() {
-                    let file = CheckedFile::new(&of_config, None, &faults, &Figures::default());
+                    let file = CheckedFile::new(&of_config, None, &faults, &Figures::default(), false);
                     report.files.insert(0, file);
                 }
                 output.json(&report);
@@ -155,7 +159,6 @@ impl Check {
             Format::Github => output.print(&github::commands(&findings)),
             Format::Text => {
                 output.diagnostics(&faults);
-                let signal = self.signal || self.config.is_some();
                 for (i, one) in checked.iter().enumerate() {
                     output.diagnostics(&one.found);
                     if let Some(graph) = &one.graph {
@@ -173,8 +176,9 @@ impl Check {
 }
 
 impl Checked {
-    fn json(&self) -> CheckedFile<'_> {
-        CheckedFile::new(&self.name, self.graph.as_ref(), &self.found, &self.figures)
+    /// Its part of the report; with `signal` what is expected at the start, too.
+    fn json(&self, signal: bool) -> CheckedFile<'_> {
+        CheckedFile::new(&self.name, self.graph.as_ref(), &self.found, &self.figures, signal)
     }
 }
 
@@ -182,7 +186,8 @@ impl Against<'_> {
     /// Checks one network: by itself, then with the configuration, then what is expected of it at the start.
     fn check(&self, name: String, network: &Network) -> Checked {
         let (mut graph, mut found) = network.graph(&self.recipe, self.input);
-        let sets = self.pair.then(|| {
+        let named = self.config.place("data.train").is_some();
+        let sets = (self.pair && (self.sure || named)).then(|| {
             let shape = match &graph {
                 Some(graph) => graph.input,
                 None => network.input(&self.recipe, self.input),
@@ -203,12 +208,14 @@ impl Against<'_> {
                     .unwrap_or_default(),
             );
         }
-        if self.pair && graph.is_some() {
+        if self.pair && self.sure && graph.is_some() {
             let build = |recipe: &Recipe| network.graph(recipe, input).0;
             found.append(pair::idle_settings(self.config, &self.recipe, build));
         }
         let data_failed = sets.as_ref().is_some_and(|sets| sets.train.is_none());
-        let statistics = train.map(|train| input::statistics(train, &self.config.data));
+        let statistics = train
+            .filter(|_| self.sure)
+            .map(|train| input::statistics(train, &self.config.data));
         let statistics = statistics.and_then(|statistics| match statistics {
             Ok(signal) => Some(signal),
             Err(fault) => {
@@ -229,7 +236,7 @@ impl Against<'_> {
             figures.dominant = dominant(graph, &summary(graph), training);
             figures.memory = plan.as_ref().map(|(memory, _)| *memory);
             // What a missing data set would have said is not guessed.
-            if !data_failed {
+            if self.sure && !data_failed {
                 let signal =
                     statistics.unwrap_or_else(|| Signal::photographs(1.0, graph.input_shape()));
                 let expected = analysis::signal(graph, &signal, self.batch);

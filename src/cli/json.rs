@@ -51,7 +51,7 @@ pub struct LayerRow {
     pub parameters: Option<u64>,
     /// Multiply-adds of one image, C and F only.
     pub multiply_adds: Option<u64>,
-    /// The output's expected root mean square at the initial values, where computed; null where it is no number.
+    /// The output's expected root mean square at the initial values, where asked for; null where it is no number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<Option<f64>>,
     /// That of the gradient with respect to the output, likewise.
@@ -139,6 +139,7 @@ impl<'a> CheckedFile<'a> {
         graph: Option<&Graph>,
         found: &'a Diagnostics,
         figures: &Figures,
+        signal: bool,
     ) -> Self {
         let ok = !found.has_errors();
         let diagnostics = found.iter().map(Record::from).collect();
@@ -154,7 +155,7 @@ impl<'a> CheckedFile<'a> {
             };
         };
         let summary = summary(graph);
-        let expected = figures.expected.as_deref();
+        let expected = figures.expected.as_deref().filter(|_| signal);
         let finite = |value: f64| value.is_finite().then_some(value);
         let rows = summary.rows.into_iter().enumerate();
         let layers = rows.map(|(i, row)| LayerRow {
