@@ -103,13 +103,13 @@ fn measure(graph: &Graph, images: &[f32], labels: &[i32], seed: u64) -> Measured
         runner.run(device, *ran..until.max(*ran), &scalars).unwrap();
         *ran = until.max(*ran);
     };
-    for layer in 0..graph.nodes.len() {
+    for (layer, sizes) in measured.iter_mut().enumerate() {
         let last = plan.steps[..plan.forward_steps]
             .iter()
             .rposition(|step| step.layer == Some(layer))
             .unwrap();
         to(device, &mut ran, last + 1);
-        measured[layer].0 = rms(&runner.read_tensor(device, plan.outputs[layer]).unwrap());
+        sizes.0 = rms(&runner.read_tensor(device, plan.outputs[layer]).unwrap());
     }
     to(device, &mut ran, plan.forward_steps);
     for layer in (0..graph.nodes.len()).rev() {

@@ -41,6 +41,7 @@ pub fn open(tree: &Tree, input: Option<Shape>, config: &Config) -> Sets {
         Ok(set) => sets.train = Some(set),
         Err(fault) => sets.found.push(faulty("data.train", fault)),
     }
+    let misfit = sets.found.iter().any(|fault| fault.code == Code::E0503);
     // Test images follow the training images; where both are of one set, what is wrong with it is said once.
     let train = sets.train.as_ref();
     let shape = input.or(train.map(Dataset::shape));
@@ -55,6 +56,8 @@ pub fn open(tree: &Tree, input: Option<Shape>, config: &Config) -> Sets {
                     });
                 }
             }
+            // Where the training images do not fit either, it is the network's input that is wrong.
+            Err(fault) if fault.code == Code::E0503 && misfit => {}
             Err(fault) => sets.found.push(faulty("data.test", fault)),
         }
     }

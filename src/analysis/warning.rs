@@ -58,7 +58,7 @@ pub fn warnings(
                 "the signal vanishes at the start: `{name}`'s output has a root mean square of {signal}, the logits one of {}",
                 number(logits)
             ),
-            Code::W0202 if !(logits <= LARGEST) => format!(
+            Code::W0202 if beyond(logits, LARGEST) => format!(
                 "the signal explodes at the start: `{name}`'s output has a root mean square of {signal}, and the logits overflow"
             ),
             Code::W0202 => format!(
@@ -87,8 +87,7 @@ pub fn warnings(
 fn findings(graph: &Graph, expected: &[Expected]) -> Vec<Finding> {
     let mut found = Vec::new();
     let small = |i: &usize| expected[*i].signal.rms() < VANISHED;
-    // A value that is no number comes from an overflow.
-    let large = |i: &usize| !(expected[*i].signal.rms() <= EXPLODED);
+    let large = |i: &usize| beyond(expected[*i].signal.rms(), EXPLODED);
     let layers = || (0..expected.len()).rev();
     let first = |layer: Option<usize>, code| layer.map(|layer| Finding { code, layer });
     found.extend(first(layers().take_while(small).last(), Code::W0201));
@@ -101,11 +100,16 @@ fn findings(graph: &Graph, expected: &[Expected]) -> Vec<Finding> {
         return found;
     };
     let vanished = |i: &usize| change(graph, expected, *i) < 1.0 / GRADIENT_CHANGE;
-    let exploded = |i: &usize| !(change(graph, expected, *i) <= GRADIENT_CHANGE);
+    let exploded = |i: &usize| beyond(change(graph, expected, *i), GRADIENT_CHANGE);
     let back = || start..expected.len();
     found.extend(first(back().take_while(vanished).last(), Code::W0203));
     found.extend(first(back().take_while(exploded).last(), Code::W0204));
     found
+}
+
+/// Whether a value is above a limit; one that is no number comes from an overflow.
+fn beyond(value: f64, limit: f64) -> bool {
+    value.is_nan() || value > limit
 }
 
 fn is_learned(node: &Node) -> bool {

@@ -150,7 +150,8 @@ impl Check {
                     files: checked.iter().map(|one| one.json(signal)).collect(),
                 };
                 if !faults.is_empty() {
-                    let file = CheckedFile::new(&of_config, None, &faults, &Figures::default(), false);
+                    let file =
+                        CheckedFile::new(&of_config, None, &faults, &Figures::default(), false);
                     report.files.insert(0, file);
                 }
                 output.json(&report);
@@ -178,7 +179,13 @@ impl Check {
 impl Checked {
     /// Its part of the report; with `signal` what is expected at the start, too.
     fn json(&self, signal: bool) -> CheckedFile<'_> {
-        CheckedFile::new(&self.name, self.graph.as_ref(), &self.found, &self.figures, signal)
+        CheckedFile::new(
+            &self.name,
+            self.graph.as_ref(),
+            &self.found,
+            &self.figures,
+            signal,
+        )
     }
 }
 

@@ -53,11 +53,16 @@ pub struct LayerRow {
     pub multiply_adds: Option<u64>,
     /// The output's expected root mean square at the initial values, where asked for; null where it is no number.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub signal: Option<Option<f64>>,
+    pub signal: Option<Finite>,
     /// That of the gradient with respect to the output, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub gradient: Option<Option<f64>>,
+    pub gradient: Option<Finite>,
 }
+
+/// A number, or null where it is none.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Finite(Option<f64>);
 
 /// Totals of `check --json`.
 #[derive(Debug, Serialize)]
@@ -156,7 +161,7 @@ impl<'a> CheckedFile<'a> {
         };
         let summary = summary(graph);
         let expected = figures.expected.as_deref().filter(|_| signal);
-        let finite = |value: f64| value.is_finite().then_some(value);
+        let finite = |value: f64| Finite(value.is_finite().then_some(value));
         let rows = summary.rows.into_iter().enumerate();
         let layers = rows.map(|(i, row)| LayerRow {
             signal: expected.map(|expected| finite(expected[i].signal.rms())),

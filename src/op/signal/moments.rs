@@ -74,11 +74,14 @@ pub fn through(function: Function, mean: f64, variance: f64) -> Through {
             }
         }
         Function::Sigmoid | Function::Tanh => {
-            let value = |x: f64| smooth(function, x);
+            let [mean, square, slope] = expected(mean, deviation, |x| {
+                let (value, slope) = smooth(function, x);
+                [value, value * value, slope]
+            });
             Through {
-                mean: expected(mean, deviation, |x| value(x).0),
-                square: expected(mean, deviation, |x| value(x).0.powi(2)),
-                slope: expected(mean, deviation, |x| value(x).1),
+                mean,
+                square,
+                slope,
             }
         }
     }
@@ -94,9 +97,10 @@ pub fn slope_square(function: Function, mean: f64, variance: f64, chosen: Option
             let share = share();
             share + LEAK * LEAK * (1.0 - share)
         }
-        Function::Sigmoid | Function::Tanh => expected(mean, variance.max(0.0).sqrt(), |x| {
-            smooth(function, x).1.powi(2)
-        }),
+        Function::Sigmoid | Function::Tanh => {
+            let slope = |x| [smooth(function, x).1.powi(2)];
+            expected(mean, variance.max(0.0).sqrt(), slope)[0]
+        }
     }
 }
 
@@ -117,30 +121,31 @@ const POINTS: i32 = 48;
 /// Beyond this the two smooth functions are constant to 1e-10.
 const FLAT: f64 = 24.0;
 
-/// `E[f(x)]` of a function that is constant beyond [`FLAT`], by the trapezoid rule: fine where the function bends, and
-/// what lies beyond goes to the ends.
-fn expected(mean: f64, deviation: f64, f: impl Fn(f64) -> f64) -> f64 {
+/// `E[f(x)]` of functions that are constant beyond [`FLAT`], by the trapezoid rule: fine where they bend, and what lies
+/// beyond goes to the ends.
+fn expected<const N: usize>(mean: f64, deviation: f64, f: impl Fn(f64) -> [f64; N]) -> [f64; N] {
     let reach = 6.0 * deviation;
     let (from, to) = ((mean - reach).max(-FLAT), (mean + reach).min(FLAT));
     if deviation.is_nan() || from >= to {
         return f(mean.clamp(-FLAT, FLAT));
     }
     let step = (to - from) / f64::from(POINTS);
-    let mut before = from;
     let mut reached = 0.0;
-    let mut sum = 0.0;
+    let mut sums = [0.0; N];
     // Each point has the probability of its own stretch, so that a narrow distribution loses nothing.
     for i in 0..=POINTS {
-        before = if i == 0 { before } else { before + step };
+        let x = from + f64::from(i) * step;
         let until = if i == POINTS {
             1.0
         } else {
-            below((before + 0.5 * step - mean) / deviation)
+            below((x + 0.5 * step - mean) / deviation)
         };
-        sum += (until - reached) * f(before);
+        for (sum, value) in sums.iter_mut().zip(f(x)) {
+            *sum += (until - reached) * value;
+        }
         reached = until;
     }
-    sum
+    sums
 }
 
 /// Mean and variance of the largest of `n` independent standard normal numbers; `n` need not be whole.
