@@ -98,7 +98,7 @@ fn truncated_idx_files() {
             data.join("train-images-idx3-ubyte"),
             b"<!doctype html><title>404</title>",
         )
-        .unwrap()
+        .unwrap();
     });
     outcome.fails("E0502", &["train-images-idx3-ubyte"]);
     no_run(&outcome);
@@ -133,7 +133,7 @@ fn truncated_and_damaged_gzip_files() {
 #[test]
 fn images_and_labels_that_do_not_match() {
     let outcome = with_data(|data| {
-        fs::write(data.join("train-labels-idx1-ubyte"), idx_set(39, 2).1).unwrap()
+        fs::write(data.join("train-labels-idx1-ubyte"), idx_set(39, 2).1).unwrap();
     });
     outcome
         .fails("E0502", &["train-labels-idx1-ubyte", "39", "40"])
@@ -181,7 +181,7 @@ fn corrupt_pictures() {
         .renders("E0502-picture-cut-off");
     no_run(&outcome);
     let outcome = folder_training(|pictures| {
-        fs::write(pictures.join("dog/1.jpg"), b"no picture at all").unwrap()
+        fs::write(pictures.join("dog/1.jpg"), b"no picture at all").unwrap();
     })
     .run();
     outcome.fails("E0502", &["dog/1.jpg"]);
@@ -225,7 +225,7 @@ fn classes_that_do_not_fit() {
         write(
             &pictures.with_file_name("others").join("cow/0.png"),
             &picture("0.png", 1),
-        )
+        );
     });
     let outcome = other.set("data.test", "others").run();
     outcome

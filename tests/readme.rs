@@ -1,6 +1,7 @@
 //! Documents say what is true: the table of networks, the tables of README that are generated, and the commands whose
 //! output README shows. `UPDATE_EXPECT=1` rewrites the generated tables.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use netc::config::keys::Ready;
@@ -104,7 +105,7 @@ fn generated(name: &str, text: &str) {
 fn the_tables_of_codes_and_keys_are_generated() {
     let mut codes = "| code | means |\n|---|---|\n".to_owned();
     for code in Code::ALL {
-        codes += &format!("| {code} | {} |\n", code.meaning());
+        writeln!(codes, "| {code} | {} |", code.meaning()).unwrap();
     }
     generated("codes", &codes);
     let mut keys = "| key | default | values | meaning |\n|---|---|---|---|\n".to_owned();
@@ -117,16 +118,17 @@ fn the_tables_of_codes_and_keys_are_generated() {
             (Ready::No, _) => "in this version only the default".into(),
             (Ready::Words(ready), Kind::Words(_)) => words(ready),
             (_, Kind::Words(all)) => words(all),
-            (Ready::Words([]), Kind::WholeOr(range, _)) => format!("whole, {range}"),
+            (Ready::Words([]), Kind::WholeOr(range, _)) | (_, Kind::Whole(range)) => {
+                format!("whole, {range}")
+            }
             (_, Kind::WholeOr(range, all)) => format!("whole, {range}, or {}", words(all)),
-            (_, Kind::Whole(range)) => format!("whole, {range}"),
             (_, Kind::Number(range)) => range.to_string(),
             (_, Kind::Flag) => "`true`, `false`".into(),
             (_, Kind::Text | Kind::DataPath) => "text".into(),
             (_, Kind::Form(form)) => form.description.into(),
         };
         let (path, default) = (key.path, key.default());
-        keys += &format!("| `{path}` | `{default}` | {values} | {} |\n", key.doc);
+        writeln!(keys, "| `{path}` | `{default}` | {values} | {} |", key.doc).unwrap();
     }
     generated("keys", &keys);
 }

@@ -58,7 +58,7 @@ fn renderings_are_as_reviewed() {
         }
         let outcome = netc.run();
         let code = &case[..5];
-        outcome.exits(if code.starts_with('W') { 0 } else { 1 });
+        outcome.exits(i32::from(!code.starts_with('W')));
         assert!(
             outcome.stderr.contains(&format!("[{code}]")),
             "{case} is no case of {code}:\n{}",
