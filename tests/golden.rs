@@ -12,28 +12,29 @@ use serde_json::Value;
 
 use crate::harness::{Netc, long, root};
 
-const CASES: usize = 99;
+/// Folders of cases, and how many each holds.
+const FOLDERS: [(&str, usize); 2] = [("golden", 99), ("golden-joins", 18)];
 
 fn run(folder: &Path, device: &str, precision: Precision) -> Vec<Outcome> {
     let mut device = device::open(device).expect("the device is there");
-    let outcomes =
-        golden::run(folder, &mut *device, precision, |_| ()).expect("the cases can be read");
-    assert_eq!(outcomes.len(), CASES, "none is skipped");
-    outcomes
+    golden::run(folder, &mut *device, precision, |_| ()).expect("the cases can be read")
 }
 
 #[track_caller]
 fn all_pass(device: &str, precision: Precision) {
-    let outcomes = run(&root().join("tests/golden"), device, precision);
-    let failed: Vec<_> = outcomes
-        .iter()
-        .filter(|outcome| !outcome.passes())
-        .collect();
-    assert!(
-        failed.is_empty(),
-        "{} of {CASES} fail: {failed:#?}",
-        failed.len()
-    );
+    for (folder, cases) in FOLDERS {
+        let outcomes = run(&root().join("tests").join(folder), device, precision);
+        assert_eq!(outcomes.len(), cases, "none is skipped");
+        let failed: Vec<_> = outcomes
+            .iter()
+            .filter(|outcome| !outcome.passes())
+            .collect();
+        assert!(
+            failed.is_empty(),
+            "{} of {cases} fail: {failed:#?}",
+            failed.len()
+        );
+    }
 }
 
 #[test]
@@ -58,24 +59,28 @@ fn golden_cases_pass_on_opencl_in_f64() {
 
 #[test]
 fn selftest_runs_golden_cases() {
-    for device in ["host", "cpu"] {
+    for ((folder, cases), device) in FOLDERS.into_iter().flat_map(|f| [(f, "host"), (f, "cpu")]) {
         let outcome = Netc::new()
             .args(["selftest", "--cases"])
-            .args([root().join("tests/golden")])
+            .args([root().join("tests").join(folder)])
             .args(["--device", device])
             .run();
         outcome.exits(0);
+        let last = format!("{cases} passed, 0 failed");
         assert_eq!(
             outcome.stdout.lines().last(),
-            Some("99 passed, 0 failed"),
+            Some(last.as_str()),
             "{device}"
         );
     }
 }
 
 /// A copy of the cases in which one element of each expected tensor is moved by 5 % of the tensor's scale.
-fn moved() -> tempfile::TempDir {
-    let (from, folder) = (root().join("tests/golden"), tempfile::tempdir().unwrap());
+fn moved(folder: &str) -> tempfile::TempDir {
+    let (from, folder) = (
+        root().join("tests").join(folder),
+        tempfile::tempdir().unwrap(),
+    );
     let manifest = fs::read_to_string(from.join("manifest.json")).unwrap();
     fs::write(folder.path().join("manifest.json"), &manifest).unwrap();
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
@@ -117,7 +122,13 @@ fn moved() -> tempfile::TempDir {
 
 #[test]
 fn every_moved_element_is_noticed() {
-    let folder = moved();
+    for (name, cases) in FOLDERS {
+        moved_elements_are_noticed(&moved(name), cases);
+    }
+}
+
+#[track_caller]
+fn moved_elements_are_noticed(folder: &tempfile::TempDir, cases: usize) {
     let all = [
         ("host", Precision::F32),
         ("cpu", Precision::F32),
@@ -142,6 +153,7 @@ fn every_moved_element_is_noticed() {
         .args([folder.path()])
         .args(["--device", "host"])
         .run();
-    outcome.fails("E0705", &["99 of 99"]);
-    assert_eq!(outcome.stdout.lines().last(), Some("0 passed, 99 failed"));
+    outcome.fails("E0705", &[&format!("{cases} of {cases}")]);
+    let last = format!("0 passed, {cases} failed");
+    assert_eq!(outcome.stdout.lines().last(), Some(last.as_str()));
 }

@@ -313,6 +313,11 @@ impl Reader {
             let Some((key, given)) = Key::find(path).zip(self.given.get(path)) else {
                 continue;
             };
+            // An assignment has the whole path.
+            let line = |value: &Value| match given.rank {
+                0 => line(key, value),
+                _ => format!("{path} = {value}"),
+            };
             let done: Vec<&str> = match key.kind {
                 Kind::Words(all) => all
                     .iter()
@@ -324,11 +329,11 @@ impl Reader {
             let help = if done.len() > 1 {
                 let lines: Vec<String> = done
                     .into_iter()
-                    .map(|word| line(key, &Value::Text(word.into())))
+                    .map(|word| line(&Value::Text(word.into())))
                     .collect();
                 format!("write {}", one_of(lines.iter().map(String::as_str)))
             } else {
-                format!("leave it out, or write `{}`", line(key, &key.default()))
+                format!("leave it out, or write `{}`", line(&key.default()))
             };
             let problem = Diagnostic::error(Code::E0403, words)
                 .at(&given.value.source, given.value.span)

@@ -1,9 +1,9 @@
 //! What a code means at length: cause, example, remedy.
 //!
 //! Owns: the entries, one Markdown file a code in the folder `explain`, and taking them apart. An entry has the three
-//! headings `## Cause`, `## Example` and `## Remedy`, in this order. A block marked `net` or `toml` under Example raises
-//! the code when it is checked, and one under Remedy does not; a test runs them. Blocks marked `console` show what needs
-//! files or devices. How entries are shown is not known here.
+//! headings `## Cause`, `## Example` and `## Remedy`, in this order. Blocks marked `net` and `toml` under Example raise
+//! the code when they are checked, and those under Remedy raise nothing; a test runs them. Blocks marked `console` show
+//! what needs files or devices. How entries are shown is not known here.
 
 use super::Code;
 

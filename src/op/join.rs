@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::signal::{Flow, Gradient, Signal};
 use super::activation::define_sizes;
 use super::emit::{
     Back, BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site, Tensor,
@@ -17,6 +16,7 @@ use super::emit::{
 use super::layout::copy;
 use super::real::Real;
 use super::shape::Shape;
+use super::signal::{Flow, Gradient, Signal};
 use super::view::{DST, SRC, View};
 use super::{Fault, Kind, Op};
 use crate::diagnostic::Code;

@@ -176,7 +176,7 @@ pub trait Op: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Learned parameters, named `weight`, `bias`, for an input that passed the shape rule.
+    /// Learned parameters, named `weight`, `bias`, and running statistics, for an input that passed the shape rule.
     fn parameters(&self, _input: Shape, _machine: &Machine) -> Vec<Parameter> {
         Vec::new()
     }
@@ -189,6 +189,11 @@ pub trait Op: fmt::Debug + Send + Sync {
     /// Multiply-adds of one image, forward; C and F only.
     fn multiply_adds(&self, _input: Shape, _output: Shape) -> u64 {
         0
+    }
+
+    /// Images that a training batch needs at least.
+    fn least_batch(&self, _input: Shape) -> usize {
+        1
     }
 
     /// The layouts that its steps wish for.

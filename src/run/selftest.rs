@@ -9,6 +9,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{self, Graph};
 use crate::op::emit::{Access, Argument, BufferId, Element, Machine, Scalars};
 use crate::op::optimizer::Sgd;
+use crate::op::parameter::Init;
 use crate::op::real::Precision;
 use crate::plan::lower::{Head, Options, lower};
 use crate::plan::{Mode, Plan};
@@ -56,6 +57,16 @@ const NETWORKS: &[(&str, usize, &str)] = &[
         "norms",
         3,
         "input 5x7x6 C11->N(size=3,alpha=0.5,beta=0.5,k=1)->A->C24(kernel=5,pad=4)->N(alpha=1)->P(kernel=11x3)->F2",
+    ),
+    (
+        "residual",
+        3,
+        "input 3x9x7 C6(bias=none)->N(batch)->+[C6->C6(act=none,kernel=1)]->A->+[C11|P(kernel=1)->C11(kernel=5)|C11(act=none,bias=none)]->N(batch,affine,eps=1e-3,momentum=0.3)->F5->+[F5|]->N(batch,affine)->F4",
+    ),
+    (
+        "dense",
+        7,
+        "input 2x8x7 &[C5]->N(batch,affine)->&[C3->C4(kernel=1)]->&[C7(kernel=3x1,pad=1x0)|P(kernel=1)|]->+[P(kernel=1)| | ]->&[F6|F3]->N(batch)->F4",
     ),
     ("places", 2, "input 2x18x17 C5->P(global)->F3"),
     (
@@ -189,8 +200,11 @@ fn prepare(runner: &Runner, device: &mut dyn Device) -> Result<(), Diagnostic> {
     }
     for (index, buffers) in plan.parameters.iter().enumerate() {
         let mut values = initial_values(&buffers.parameter, index, 7);
-        if buffers.parameter.name.ends_with("bias") {
+        if let Init::Constant(middle) = buffers.parameter.init {
             values = uniform(values.len(), 100 + index as u32);
+            values
+                .iter_mut()
+                .for_each(|value| *value = middle + *value / 2.0);
         }
         runner.write_parameter(device, &buffers.parameter, buffers.value, &values)?;
     }

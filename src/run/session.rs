@@ -96,12 +96,38 @@ pub fn precision(config: &Config, device: &dyn Device) -> Result<Precision, Diag
     }
 }
 
+/// Whether a network whose shapes are known can be trained in batches of this size.
+///
+/// # Errors
+/// E0404 a layer needs more images: a batch normalization of one value a channel has no variance.
+pub fn batch_suffices(graph: &Graph, batch: usize) -> Result<(), Diagnostic> {
+    for (layer, node) in graph.nodes.iter().enumerate() {
+        let least = graph
+            .input_shapes(layer)
+            .first()
+            .map(|&input| node.op.least_batch(input));
+        if let Some(least) = least.filter(|&least| batch < least) {
+            let message = format!(
+                "`{}` normalizes over the batch, and a batch of {batch} gives it a single value a channel",
+                node.name
+            );
+            let diagnostic = Diagnostic::error(Code::E0404, message)
+                .help(format!("train with `--set train.batch={least}` or more"));
+            return Err(match &graph.source {
+                Some(source) => diagnostic.at(source, node.span),
+                None => diagnostic,
+            });
+        }
+    }
+    Ok(())
+}
+
 impl Session {
     /// Plans the network and loads it: for training where an optimizer is given, and for inference. All parameters are
     /// zero until [`Self::initialize`] or [`Self::write`].
     ///
     /// # Errors
-    /// As [`Device::load`].
+    /// As [`Device::load`], and [`batch_suffices`] where it is for training.
     pub fn new(
         graph: Graph,
         mut device: Box<dyn Device>,
@@ -113,6 +139,9 @@ impl Session {
             limits: device.limits().clone(),
             precision,
         };
+        if optimizer.is_some() {
+            batch_suffices(&graph, batch)?;
+        }
         let training = match optimizer {
             Some(optimizer) => Some(Runner::load(
                 &mut *device,

@@ -9,6 +9,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("join", include_str!("../../../kernels/join.cl")),
     ("layout", include_str!("../../../kernels/layout.cl")),
     ("loss", include_str!("../../../kernels/loss.cl")),
+    ("norm_batch", include_str!("../../../kernels/norm_batch.cl")),
     ("norm_local", include_str!("../../../kernels/norm_local.cl")),
     (
         "norm_meanvar",

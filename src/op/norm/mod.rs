@@ -1,5 +1,7 @@
-//! `N`: normalization without learned parameters: [`local`] response or [`meanvar`].
+//! `N`: normalization: [`local`] response, [`meanvar`], or [`batch`], the one that may learn.
 
+pub mod batch;
+mod batch_host;
 pub mod local;
 pub mod meanvar;
 
@@ -20,6 +22,11 @@ pub static KIND: Kind = Kind {
             "local response normalization across channels (the default)",
         ),
         Attribute::variant("meanvar", "per image and channel: zero mean, unit variance"),
+        Attribute::variant(
+            "batch",
+            "per channel over the batch: zero mean, unit variance",
+        ),
+        Attribute::flag("affine", "a learned scale and shift a channel").of(&["batch"]),
         Attribute::key(
             "size",
             Type::Whole { min: 1 },
@@ -36,7 +43,19 @@ pub static KIND: Kind = Kind {
         .of(&["local"]),
         Attribute::key("beta", ANY_REAL, "0.75", "exponent").of(&["local"]),
         Attribute::key("k", POSITIVE_REAL, "2", "added to the sum").of(&["local"]),
-        Attribute::key("eps", POSITIVE_REAL, "1e-5", "added to the variance").of(&["meanvar"]),
+        Attribute::key("eps", POSITIVE_REAL, "1e-5", "added to the variance")
+            .of(&["meanvar", "batch"]),
+        Attribute::key(
+            "momentum",
+            Type::Real {
+                min: 0.0,
+                max: 1.0,
+                below: false,
+            },
+            "0.1",
+            "the share of the batch in the running statistics",
+        )
+        .of(&["batch"]),
     ],
     build,
 };
@@ -45,6 +64,13 @@ fn build(arguments: &Arguments<'_>, _: &Recipe, sink: &mut Diagnostics) -> Optio
     if arguments.variant == "meanvar" {
         return Some(Arc::new(meanvar::MeanVariance {
             eps: arguments.real("eps").unwrap_or(1e-5),
+        }));
+    }
+    if arguments.variant == "batch" {
+        return Some(Arc::new(batch::BatchNorm {
+            eps: arguments.real("eps").unwrap_or(1e-5),
+            momentum: arguments.real("momentum").unwrap_or(0.1),
+            affine: arguments.has("affine"),
         }));
     }
     let size = arguments.whole("size", 5);

@@ -248,7 +248,13 @@ impl<'a> Lowering<'a> {
         for (layer, node) in graph.nodes.iter().enumerate() {
             let view = View::packed(graph.output_shape(layer), self.options.batch, halos[layer]);
             let destination = self.ledger.tensor(format!("{}.dst", node.name), view);
-            zero_halo(&node.name, Some(layer), destination, self.machine, &mut self.ledger);
+            zero_halo(
+                &node.name,
+                Some(layer),
+                destination,
+                self.machine,
+                &mut self.ledger,
+            );
             let mut sources = Vec::with_capacity(node.feeds.len());
             for feed in &node.feeds {
                 let source = match feed {

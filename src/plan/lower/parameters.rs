@@ -74,7 +74,13 @@ impl Lowering<'_> {
                 count: parameter.layout.elements(),
                 decays: parameter.role == Role::Weight || optimizer.decay_biases,
             };
-            optimizer.update(&parameter.name, Some(layer), &target, self.machine, &mut self.ledger);
+            optimizer.update(
+                &parameter.name,
+                Some(layer),
+                &target,
+                self.machine,
+                &mut self.ledger,
+            );
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::op::conv::{Convolution, Learned};
 use crate::op::dropout::{Dropout, output_backward};
 use crate::op::emit::{Element, Ledger, Machine, Scalars, Site, Tensor};
 use crate::op::fully::Fully;
+use crate::op::join::{Concatenation, Sum};
 use crate::op::norm::local::LocalResponse;
 use crate::op::norm::meanvar::MeanVariance;
 use crate::op::optimizer::{Sgd, Target};
@@ -29,7 +30,7 @@ use crate::plan::{Mode, Parts, Plan, assemble};
 use crate::run::runner::Runner;
 
 /// What came out, by the case's names.
-type Results = Vec<(String, Vec<f64>)>;
+pub(super) type Results = Vec<(String, Vec<f64>)>;
 
 /// Runs one case and compares every expected tensor.
 pub fn run(
@@ -52,6 +53,11 @@ pub fn run(
     };
     let results = match case.op.as_str() {
         "net" => rig.net(device)?,
+        "batchnorm" | "batch_norm" | "bn" | "batchnorm1d" | "batchnorm2d" => {
+            rig.batch_norm(device)?
+        }
+        "add" | "sum" => rig.join(Arc::new(Sum), device)?,
+        "concat" | "cat" | "concatenate" => rig.join(Arc::new(Concatenation), device)?,
         "dropout" => rig.dropout(device)?,
         "softmax_xent" => rig.cross_entropy(device)?,
         "sgd" => rig.sgd(device)?,
@@ -74,21 +80,21 @@ pub fn run(
     Ok(comparisons)
 }
 
-fn fault(case: &Case, what: &str) -> Diagnostic {
+pub(super) fn fault(case: &Case, what: &str) -> Diagnostic {
     Diagnostic::error(
         Code::E0502,
         format!("case `{}` of op `{}`: {what}", case.name, case.op),
     )
 }
 
-struct Rig<'a> {
-    case: &'a Case,
-    inputs: BTreeMap<&'a str, Values>,
-    machine: Machine,
+pub(super) struct Rig<'a> {
+    pub(super) case: &'a Case,
+    pub(super) inputs: BTreeMap<&'a str, Values>,
+    pub(super) machine: Machine,
 }
 
 /// A number of a JSON object, or the default.
-fn number(attributes: &Value, key: &str, default: f64) -> f64 {
+pub(super) fn number(attributes: &Value, key: &str, default: f64) -> f64 {
     attributes
         .get(key)
         .and_then(Value::as_f64)
@@ -111,7 +117,7 @@ fn size(attributes: &Value, key: &str, default: usize) -> Size {
 }
 
 /// The op of a case or of a net's layer.
-fn op(kind: &str, attributes: &Value) -> Option<Arc<dyn Op>> {
+pub(super) fn op(kind: &str, attributes: &Value) -> Option<Arc<dyn Op>> {
     let act = Function::of(
         attributes
             .get("act")
@@ -186,7 +192,7 @@ fn op(kind: &str, attributes: &Value) -> Option<Arc<dyn Op>> {
 }
 
 /// The batch and one image's shape.
-fn batch_of(shape: &[usize]) -> (usize, Shape) {
+pub(super) fn batch_of(shape: &[usize]) -> (usize, Shape) {
     match *shape {
         [n, c, h, w] => (n, Shape::image(c, h, w)),
         [n, ref rest @ ..] => (n, Shape::Vector(rest.iter().product())),
@@ -195,7 +201,7 @@ fn batch_of(shape: &[usize]) -> (usize, Shape) {
 }
 
 impl Rig<'_> {
-    fn input(&self, name: &str) -> Result<&Values, Diagnostic> {
+    pub(super) fn input(&self, name: &str) -> Result<&Values, Diagnostic> {
         self.inputs
             .get(name)
             .ok_or_else(|| fault(self.case, &format!("the input `{name}` is missing")))
@@ -256,7 +262,7 @@ impl Rig<'_> {
     }
 
     /// A plan of hand-made steps, all of whose tensors stay readable.
-    fn assemble(&self, ledger: Ledger, batch: usize, tensor: Tensor) -> Plan {
+    pub(super) fn assemble(&self, ledger: Ledger, batch: usize, tensor: Tensor) -> Plan {
         let all: Vec<_> = (0..ledger.buffers.len())
             .map(crate::op::emit::BufferId)
             .collect();
@@ -472,123 +478,5 @@ impl Rig<'_> {
             ("y".into(), narrow(less(1.0))),
             ("y_scaled".into(), narrow(less(1.0 / 255.0))),
         ])
-    }
-
-    /// A whole network: a step's loss, logits and gradients, and three updates, with and without decay of biases.
-    fn net(&self, device: &mut dyn Device) -> Result<Results, Diagnostic> {
-        let mut results = Results::new();
-        for decay_biases in [true, false] {
-            self.net_steps(device, decay_biases, &mut results)?;
-            device.reset()?;
-        }
-        Ok(results)
-    }
-
-    fn net_steps(
-        &self,
-        device: &mut dyn Device,
-        decay_biases: bool,
-        results: &mut Results,
-    ) -> Result<(), Diagnostic> {
-        let (case, attributes) = (self.case, &self.case.attrs);
-        let missing = |what: &str| fault(case, &format!("attribute `{what}` is missing"));
-        let layers = attributes
-            .get("layers")
-            .and_then(Value::as_array)
-            .ok_or_else(|| missing("layers"))?;
-        let kinds = layers.iter().map(|layer| {
-            layer
-                .get("op")
-                .and_then(Value::as_str)
-                .and_then(|kind| op(kind, layer))
-        });
-        let ops: Vec<Arc<dyn Op>> = kinds
-            .collect::<Option<_>>()
-            .ok_or_else(|| fault(case, "netc knows not all of its layers"))?;
-        let (batch, shape) = batch_of(&self.input("x1")?.shape);
-        let graph = Graph::chain(&case.name, ops, shape).map_err(|f| fault(case, &f.message))?;
-        let optimizer = Sgd {
-            momentum: number(attributes, "momentum", 0.0),
-            weight_decay: number(attributes, "weight_decay", 0.0),
-            decay_biases,
-        };
-        let options = Options {
-            input_gradient: true,
-            keep_gradients: true,
-            ..Options::training(batch, optimizer)
-        };
-        let runner = Runner::load(device, lower(&graph, &options, &self.machine))?;
-        let plan = Arc::clone(&runner.plan);
-        // `c1.weight` of layer 0 is the case's `l0.w`.
-        let indices = graph
-            .nodes
-            .iter()
-            .enumerate()
-            .filter(|(_, node)| node.op.parameter_count(shape) > 0)
-            .map(|(i, _)| i);
-        let names: Vec<String> = indices
-            .flat_map(|i| [format!("l{i}.w"), format!("l{i}.b")])
-            .collect();
-        for (buffers, name) in plan.parameters.iter().zip(&names) {
-            runner.write_parameter(
-                device,
-                &buffers.parameter,
-                buffers.value,
-                &self.input(name)?.data,
-            )?;
-        }
-        let (Some(labels), Some((losses, _))) = (plan.labels, plan.loss) else {
-            return Err(fault(case, "it has no loss"));
-        };
-        let scalars = Scalars {
-            learning_rate: number(attributes, "lr", 0.0),
-            ..Scalars::default()
-        };
-        for step in 1..=3 {
-            runner.write_tensor(device, plan.input, &self.input(&format!("x{step}"))?.data)?;
-            let given: Vec<i32> = self
-                .input(&format!("labels{step}"))?
-                .data
-                .iter()
-                .map(|&v| v as i32)
-                .collect();
-            runner.write_ints(device, labels, &given)?;
-            runner.run(device, 0..plan.gradient_steps, &scalars)?;
-            if decay_biases {
-                let loss = runner
-                    .read_reals(device, losses, batch)?
-                    .iter()
-                    .sum::<f64>()
-                    / batch as f64;
-                results.push((format!("loss{step}"), vec![loss]));
-            }
-            if step == 1 && decay_biases {
-                results.push(("logits".into(), runner.read_tensor(device, plan.output)?));
-                if let Some(d_input) = plan.input_gradient {
-                    results.push(("dx".into(), runner.read_tensor(device, d_input)?));
-                }
-                for (buffers, name) in plan.parameters.iter().zip(&names) {
-                    if let Some(gradient) = buffers.gradient {
-                        results.push((
-                            format!("d.{name}"),
-                            runner.read_parameter(device, &buffers.parameter, gradient)?,
-                        ));
-                    }
-                }
-            }
-            runner.run(device, plan.gradient_steps..plan.steps.len(), &scalars)?;
-        }
-        let prefix = if decay_biases {
-            "after3"
-        } else {
-            "after3_nobiasdecay"
-        };
-        for (buffers, name) in plan.parameters.iter().zip(&names) {
-            results.push((
-                format!("{prefix}.{name}"),
-                runner.read_parameter(device, &buffers.parameter, buffers.value)?,
-            ));
-        }
-        Ok(())
     }
 }

@@ -2,7 +2,9 @@
 //! chooses, and compared tensor by tensor.
 
 mod cases;
+mod layers;
 pub mod manifest;
+mod networks;
 
 use std::path::Path;
 
