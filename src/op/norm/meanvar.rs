@@ -89,8 +89,8 @@ impl Op for MeanVariance {
     }
 
     fn gradient(&self, inputs: &[Flow<'_>], _: Shape, d_dst: Gradient) -> Vec<Gradient> {
-        let variance = (inputs[0].signal.square() - common(&inputs[0])).max(0.0);
-        vec![Gradient::of(d_dst.square / (variance + self.eps))]
+        let input = &inputs[0];
+        vec![d_dst.normalized(input.signal, common(input), self.eps)]
     }
 
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {

@@ -257,6 +257,14 @@ impl Gradient {
         Self::of(self.square * slope)
     }
 
+    /// Back through [`Signal::normalized`]: divided by the deviation. What the mean and the variance take away of it is one
+    /// part in as many as they are taken over.
+    #[must_use]
+    pub fn normalized(self, input: &Signal, common: f64, eps: f64) -> Self {
+        let variance = (input.square() - common).max(0.0);
+        Self::of(self.square / (variance + eps))
+    }
+
     /// The gradients of several readers of one tensor, added up, uncorrelated.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

