@@ -116,7 +116,9 @@
 //! # Memory
 //!
 //! A plan's buffers live either in its *arena*, each at an offset that it shares with buffers whose lifetimes
-//! (half-open ranges of steps) are disjoint, or on their own as *persistent* buffers: parameters and optimizer state.
+//! (half-open ranges of steps) are disjoint, or on their own as *persistent* buffers: parameters, running statistics and
+//! optimizer state. A tensor that several layers read has its gradients added up in the order of the way back, so equal
+//! runs give equal bits; a sum of branches hands its gradient's buffer on to one of them.
 //! Persistent buffers are shared *by name* between the plans of one device, which is how an inference plan sees what a
 //! training plan learned. A parameter is updated as soon as its layer's backward steps are through, so gradients live
 //! shortly. Every buffer has 256 bytes of slack after its elements, which vector loads may read and nothing may write.
