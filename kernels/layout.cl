@@ -1,14 +1,16 @@
-// Moving between layouts; and the columns of zeros beside the rows of a tensor [batch, height, width, channels], written before anything else writes
-// that tensor. An image is ROWS rows of ROW numbers and HALO numbers more; each row starts with HALO zeros.
-//
+// Moving between layouts; and the columns of zeros beside the rows of a tensor [batch, height, width, channels], written
+// before anything else writes that tensor.
+
 #ifdef ZERO_HALO
-// One work-item a row, one more an image for the zeros after its last row.
-__kernel void layout_zero_halo(__global REAL *dst)
+// An image is `image` numbers; each of its rows, `row` numbers apart, starts with `halo` zeros, and the last is followed by
+// as many: one more row. Dimension 1 is the image, dimension 0 shares out its rows.
+__kernel void layout_zero_halo(__global REAL *dst, const ulong image, const ulong rows, const ulong row, const ulong halo)
 {
-    const int row = get_global_id(0), n = get_global_id(1);
-    __global REAL *p = dst + (size_t)n * IMAGE + (size_t)row * ROW;
-    for (int i = 0; i < HALO; ++i)
-        p[i] = 0;
+    for (size_t y = get_global_id(0); y < rows; y += get_global_size(0)) {
+        __global REAL *p = dst + get_global_id(1) * image + y * row;
+        for (size_t i = 0; i < halo; ++i)
+            p[i] = 0;
+    }
 }
 #endif
 

@@ -3,12 +3,15 @@
 //   v = MOMENTUM * v - rate * DECAY * w - rate * g
 //   w = w + v
 //
-// One work-item a number.
+// One work-item a block of BLOCK numbers.
 
-__kernel void optimizer_sgd(__global REAL *value, __global REAL *velocity, __global const REAL *gradient, const REAL rate)
+__kernel void optimizer_sgd(__global REAL *restrict value, __global REAL *restrict velocity, __global const REAL *restrict gradient,
+                            const ulong count, const REAL rate)
 {
-    const size_t i = get_global_id(0);
-    const REAL v = MOMENTUM * velocity[i] - rate * (DECAY * value[i] + gradient[i]);
-    velocity[i] = v;
-    value[i] += v;
+    const size_t first = (size_t)get_global_id(0) * BLOCK, last = min(first + BLOCK, (size_t)count);
+    for (size_t i = first; i < last; ++i) {
+        const REAL v = MOMENTUM * velocity[i] - rate * (DECAY * value[i] + gradient[i]);
+        velocity[i] = v;
+        value[i] += v;
+    }
 }

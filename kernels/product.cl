@@ -327,31 +327,40 @@ __kernel void product_backward_weight_tiled(__global const REAL *src, __global c
 // --- sums ---
 
 #ifdef BACKWARD_BIAS
-// d_bias[c] = sum over all pixels of d_dst, one chunk of CHUNK rows a work-item: sums [CHUNKS][CHANNELS].
-__kernel void product_backward_bias(__global const REAL *d_dst, __global REAL *sums)
+// d_bias[c] = sum over all pixels of d_dst. One work-item BLOCK channels of `chunk_rows` rows: sums [chunks][channels].
+__kernel void product_backward_bias(__global const REAL *restrict d_dst, __global REAL *restrict sums, const ulong channels,
+                                    const ulong rows, const ulong chunk_rows, const ulong height, const ulong width,
+                                    const ulong origin, const ulong image, const ulong row, const ulong pixel)
 {
-    const int channel = get_global_id(0), chunk = get_global_id(1);
-    REAL total = 0;
-    const int last = min(N * OH, (chunk + 1) * CHUNK);
-    for (int row = chunk * CHUNK; row < last; ++row) {
-        __global const REAL *p = d_dst + D_DST_O + row / OH * D_DST_N + row % OH * D_DST_H + channel;
-        REAL sum = 0;
-        for (int x = 0; x < OW; ++x)
-            sum += p[x * D_DST_W];
-        total += sum;
+    const size_t c0 = (size_t)get_global_id(0) * BLOCK, chunk = get_global_id(1), last = min((size_t)rows, (chunk + 1) * chunk_rows);
+    const int count = min((size_t)BLOCK, channels - c0);
+    REAL total[BLOCK], sum[BLOCK];
+    for (int c = 0; c < count; ++c)
+        total[c] = 0;
+    for (size_t r = chunk * chunk_rows; r < last; ++r) {
+        __global const REAL *p = d_dst + origin + r / height * image + r % height * row + c0;
+        for (int c = 0; c < count; ++c)
+            sum[c] = 0;
+        for (size_t x = 0; x < width; ++x, p += pixel)
+            for (int c = 0; c < count; ++c)
+                sum[c] += p[c];
+        for (int c = 0; c < count; ++c)
+            total[c] += sum[c];
     }
-    sums[chunk * CHANNELS + channel] = total;
+    for (int c = 0; c < count; ++c)
+        sums[chunk * channels + c0 + c] = total[c];
 }
 #endif
 
 #ifdef SUM_CHUNKS
-// dst[i] = sum over chunks of sums[chunk][i], in order: the same bits every time.
-__kernel void product_sum_chunks(__global const REAL *sums, __global REAL *dst)
+// dst[i] = sum over chunks of sums[chunk][i], in order: the same bits every time. One work-item a block of BLOCK numbers.
+__kernel void product_sum_chunks(__global const REAL *restrict sums, __global REAL *restrict dst, const ulong count, const ulong chunks)
 {
-    const int i = get_global_id(0);
-    REAL total = 0;
-    for (int chunk = 0; chunk < CHUNKS; ++chunk)
-        total += sums[(size_t)chunk * COUNT + i];
-    dst[i] = total;
+    const size_t first = (size_t)get_global_id(0) * BLOCK, last = min(first + BLOCK, (size_t)count);
+    for (size_t i = first; i < last; ++i)
+        dst[i] = sums[i];
+    for (size_t chunk = 1; chunk < chunks; ++chunk)
+        for (size_t i = first; i < last; ++i)
+            dst[i] += sums[chunk * count + i];
 }
 #endif

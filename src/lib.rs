@@ -22,9 +22,9 @@
 //!                 [cli]: the only part that prints
 //! ```
 //!
-//! A part uses only what stands before it in **source, random, diagnostic, syntax, op, ir, plan, device, config, data,
-//! run, cli**, and not all of that: `config` knows only `source` and `diagnostic`, `data` knows nothing of graphs,
-//! plans or devices.
+//! A part uses only what stands before it in **source, random, diagnostic, file, syntax, op, ir, format, plan, device,
+//! config, data, analysis, run, cli**, and not all of that: `config` knows only `source` and `diagnostic`, `data` knows
+//! nothing of graphs, plans or devices.
 //!
 //! # What each part owns, and what it does not know
 //!
@@ -32,6 +32,7 @@
 //! |---|---|---|
 //! | [`source`] | a user's text, byte spans, lines and columns | what the text is about |
 //! | [`diagnostic`] | the one error type, the stable codes, rendering, did-you-mean | who finds which error |
+//! | [`file`] | whole files, read and written in one piece | what is in them |
 //! | [`random`] | the counter-based generator and what its streams are for | layers, images, distributions |
 //! | [`syntax`] | brackets, grammar, tree, the E01 errors | layer kinds and attributes: `C` is just a word |
 //! | [`op`] | each kind whole: attributes, shape rule, parameters, cost, kernels asked for, the same work in Rust | its neighbours, the plan, OpenCL |
@@ -40,6 +41,7 @@
 //! | [`device`] | the two engines, compilation, program cache, device memory | networks |
 //! | [`config`] | the table of keys, defaults, ranges, reading and writing TOML | networks, data files, devices |
 //! | [`data`] | data sets, the mean, which image goes into which batch | graphs, plans, devices |
+//! | [`analysis`] | what is expected before a run: signal at the start, cost, network and configuration together | engines, the terminal |
 //! | [`run`] | initial values, the training loop, evaluation, checkpoints, run folders, self-test, golden cases | the terminal |
 //! | [`cli`] | arguments, tables, progress, JSON, exit codes | how anything is computed |
 //!
@@ -149,11 +151,13 @@
 //! - TOML is not read through a derived `Deserialize`, whose first error is its last, but walked by the table of keys,
 //!   so that one run shows every error with its place.
 
+pub mod analysis;
 pub mod cli;
 pub mod config;
 pub mod data;
 pub mod device;
 pub mod diagnostic;
+pub mod file;
 pub mod format;
 pub mod ir;
 pub mod op;

@@ -10,6 +10,7 @@ const ORDER: &[&str] = &[
     "source",
     "random",
     "diagnostic",
+    "file",
     "syntax",
     "op",
     "ir",
@@ -18,6 +19,7 @@ const ORDER: &[&str] = &[
     "device",
     "config",
     "data",
+    "analysis",
     "run",
     "cli",
 ];

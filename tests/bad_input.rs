@@ -29,13 +29,17 @@ fn with_data(change: impl FnOnce(&std::path::Path)) -> Outcome {
 #[test]
 fn missing_data() {
     let outcome = tiny_training().set("data.train", "dota").run();
-    outcome.fails("E0501", &["dota", "data.train=dota", "did you mean"]);
+    outcome
+        .fails("E0501", &["dota", "data.train=dota", "did you mean"])
+        .renders("E0501-no-such-data-set");
     no_run(&outcome);
     let outcome = tiny_training().set("data.test", "fashion-mimi").run();
     outcome.fails("E0501", &["fashion-mini"]);
     no_run(&outcome);
     let outcome = with_data(|data| fs::remove_file(data.join("train-labels-idx1-ubyte")).unwrap());
-    outcome.fails("E0501", &["labels"]);
+    outcome
+        .fails("E0501", &["labels"])
+        .renders("E0501-labels-missing");
     no_run(&outcome);
     let toml = "[data]\ntrain = \"nowhere\"\n";
     let outcome = Netc::new()
@@ -51,12 +55,15 @@ fn missing_data() {
         ])
         .set("output.dir", "run")
         .run();
-    outcome.fails("E0501", &["sub/nowhere", "sub/a.toml:2:9"]);
+    outcome
+        .fails("E0501", &["sub/nowhere", "sub/a.toml:2:9"])
+        .renders("E0501-path-in-a-toml");
     no_run(&outcome);
     Netc::new()
         .args(["train", "nowhere.net"])
         .run()
-        .fails("E0501", &["nowhere.net"]);
+        .fails("E0501", &["nowhere.net"])
+        .renders("E0501-no-such-network");
     Netc::new()
         .args(["check", "nowhere.net"])
         .run()
@@ -70,11 +77,15 @@ fn truncated_idx_files() {
         let bytes = fs::read(&file).unwrap();
         fs::write(file, &bytes[..bytes.len() - 100]).unwrap();
     });
-    outcome.fails("E0502", &["train-images-idx3-ubyte", "byte 2476", "2576"]);
+    outcome
+        .fails("E0502", &["train-images-idx3-ubyte", "byte 2476", "2576"])
+        .renders("E0502-images-cut-off");
     no_run(&outcome);
     let outcome =
         with_data(|data| fs::write(data.join("t10k-labels-idx1-ubyte"), [0, 0, 8]).unwrap());
-    outcome.fails("E0502", &["t10k-labels-idx1-ubyte", "header"]);
+    outcome
+        .fails("E0502", &["t10k-labels-idx1-ubyte", "header"])
+        .renders("E0502-header-cut-off");
     no_run(&outcome);
     let outcome = with_data(|data| {
         fs::write(
@@ -107,7 +118,9 @@ fn truncated_and_damaged_gzip_files() {
     let at = checksum.len() - 6;
     checksum[at] ^= 1;
     let damaged = put(checksum);
-    damaged.fails("E0502", &["train-images-idx3-ubyte.gz"]);
+    damaged
+        .fails("E0502", &["train-images-idx3-ubyte.gz"])
+        .renders("E0502-damaged-gzip");
     no_run(&damaged);
 }
 
@@ -116,7 +129,9 @@ fn images_and_labels_that_do_not_match() {
     let outcome = with_data(|data| {
         fs::write(data.join("train-labels-idx1-ubyte"), idx_set(39, 2).1).unwrap()
     });
-    outcome.fails("E0502", &["train-labels-idx1-ubyte", "39", "40"]);
+    outcome
+        .fails("E0502", &["train-labels-idx1-ubyte", "39", "40"])
+        .renders("E0502-labels-too-few");
     no_run(&outcome);
 }
 
@@ -155,7 +170,9 @@ fn corrupt_pictures() {
         fs::write(pictures.join("cat/3.jpg"), &jpeg[..jpeg.len() * 2 / 3]).unwrap();
     };
     let outcome = folder_training(cut).run();
-    outcome.fails("E0502", &["cat/3.jpg"]);
+    outcome
+        .fails("E0502", &["cat/3.jpg"])
+        .renders("E0502-picture-cut-off");
     no_run(&outcome);
     let outcome = folder_training(|pictures| {
         fs::write(pictures.join("dog/1.jpg"), b"no picture at all").unwrap()
@@ -177,7 +194,9 @@ fn images_of_another_shape() {
     let outcome = tiny_training()
         .file("tiny.net", "input 1x28x28\nC4 -> P -> F2\n")
         .run();
-    outcome.fails("E0503", &["1x8x8", "1x28x28", "data.train=data"]);
+    outcome
+        .fails("E0503", &["1x8x8", "1x28x28", "data.train=data"])
+        .renders("E0503-images-of-another-shape");
     no_run(&outcome);
 }
 
@@ -186,11 +205,15 @@ fn classes_that_do_not_fit() {
     let outcome = tiny_training()
         .file("tiny.net", "input 1x8x8\nC4 -> P -> F1\n")
         .run();
-    outcome.fails("E0504", &["tiny.net:2:12", "label 1", "1 unit", "F2"]);
+    outcome
+        .fails("E0504", &["tiny.net:2:12", "label 1", "1 unit", "F2"])
+        .renders("E0504-too-few-units");
     no_run(&outcome);
     let outcome =
         with_data(|data| fs::write(data.join("t10k-labels-idx1-ubyte"), idx_set(20, 3).1).unwrap());
-    outcome.fails("E0504", &["label 2", "data.test=data"]);
+    outcome
+        .fails("E0504", &["label 2", "data.test=data"])
+        .renders("E0504-label-of-the-test-set");
     no_run(&outcome);
     let other = folder_training(|pictures| {
         write(
@@ -199,14 +222,18 @@ fn classes_that_do_not_fit() {
         )
     });
     let outcome = other.set("data.test", "others").run();
-    outcome.fails("E0504", &["cow"]);
+    outcome
+        .fails("E0504", &["cow"])
+        .renders("E0504-class-of-the-test-set");
     no_run(&outcome);
 }
 
 #[test]
 fn classes_without_images() {
     let outcome = folder_training(|pictures| fs::create_dir(pictures.join("bird")).unwrap()).run();
-    outcome.fails("E0505", &["bird"]);
+    outcome
+        .fails("E0505", &["bird"])
+        .renders("E0505-class-without-pictures");
     no_run(&outcome);
     let netc = Netc::new()
         .file("tiny.net", TINY)
@@ -216,14 +243,16 @@ fn classes_without_images() {
         .set("data.train", "empty")
         .set("output.dir", "run")
         .run();
-    outcome.fails("E0505", &["empty"]);
+    outcome
+        .fails("E0505", &["empty"])
+        .renders("E0505-no-class-folders");
     no_run(&outcome);
     let outcome = with_data(|data| {
         let (images, labels) = idx_set(0, 2);
         fs::write(data.join("train-images-idx3-ubyte"), images).unwrap();
         fs::write(data.join("train-labels-idx1-ubyte"), labels).unwrap();
     });
-    outcome.fails("E0505", &["data"]);
+    outcome.fails("E0505", &["data"]).renders("E0505-no-images");
     no_run(&outcome);
 }
 
@@ -233,6 +262,9 @@ fn output_folders_that_cannot_be_written() {
     for folder in ["tiny.net/run", "/proc/netc/run", "/dev/null/run"] {
         let outcome = tiny_training().set("output.dir", folder).run();
         outcome.fails("E0901", &[folder, "output.dir="]);
+        if folder.starts_with("tiny.net") {
+            outcome.renders("E0901-folder-below-a-file");
+        }
         assert!(outcome.stdout.is_empty());
         assert_eq!(
             files_below(&outcome.path("")).len(),
@@ -259,7 +291,9 @@ fn a_run_that_is_there_is_kept() {
             .run()
     };
     let before = fs::read(first.path("run/final.safetensors")).unwrap();
-    again(&[]).fails("E0603", &["run", "--force"]);
+    again(&[])
+        .fails("E0603", &["run", "--force"])
+        .renders("E0603-run-already-there");
     assert!(
         before == fs::read(first.path("run/final.safetensors")).unwrap(),
         "it is untouched"
@@ -299,7 +333,9 @@ fn two_trainings_into_one_folder() {
             .set("output.dir", "run")
             .run()
     };
-    second(&[]).fails("E0603", &["in use"]);
+    second(&[])
+        .fails("E0603", &["in use"])
+        .renders("E0603-run-in-use");
     second(&["--force"]).fails("E0603", &["in use"]);
     first.wait_for("step ");
     // The lock dies with the process, however it dies.
@@ -324,6 +360,13 @@ fn devices_that_are_not_there() {
             .set("output.dir", "run")
             .run()
     };
+    let nothing = tiny_training()
+        .env("NETC_OPENCL_LIBRARY", "/nowhere/libOpenCL.so")
+        .args(["--device", "gpu"])
+        .run();
+    nothing
+        .fails("E0701", &["gpu", "no OpenCL platform"])
+        .renders("E0701-no-opencl");
     let outcome = netc("9:9");
     outcome.fails("E0701", &["9:9", "a.toml:2:10"]);
     no_run(&outcome);
@@ -359,9 +402,14 @@ fn damaged_checkpoints() {
         outcome.fails("E0601", &["final.safetensors"]);
         assert!(outcome.stdout.is_empty());
     }
+    eval()
+        .fails("E0601", &["final.safetensors"])
+        .renders("E0601-not-a-checkpoint");
     fs::write(&file, &bytes).unwrap();
     fs::write(run.path("run/network.net"), "input 1x8x8\nC5 -> P -> F2\n").unwrap();
-    eval().fails("E0602", &["c1.weight", "4", "5"]);
+    eval()
+        .fails("E0602", &["c1.weight", "4", "5"])
+        .renders("E0602-another-network");
     fs::remove_file(run.path("run/network.net")).unwrap();
     eval().fails("E0501", &["network.net"]);
 }
@@ -377,7 +425,9 @@ fn losses_that_are_not_finite() {
         .set("data.scale", "none")
         .set("train.epochs", 20);
     let outcome = wild.set("optimizer.learning_rate", "1e6").run();
-    outcome.fails("E0801", &["step", "epoch", "optimizer.learning_rate="]);
+    outcome
+        .fails("E0801", &["step", "epoch", "optimizer.learning_rate="])
+        .renders("E0801-rate-too-high");
     assert!(!outcome.path("run/final.safetensors").exists());
     let metrics = fs::read_to_string(outcome.path("run/metrics.jsonl")).unwrap();
     for line in metrics.lines() {
@@ -427,7 +477,9 @@ fn configurations_with_faults() {
     outcome.fails("E0404", &["train.epochs=-1"]);
     no_run(&outcome);
     let larger = tiny_training().set("train.batch", 41).run();
-    larger.fails("E0405", &["41", "40"]);
+    larger
+        .fails("E0405", &["41", "40"])
+        .renders("E0405-batch-larger-than-the-set");
     no_run(&larger);
 }
 

@@ -27,7 +27,9 @@ pub fn text_of(path: &str) -> String {
 /// A number from the environment, for runs longer than usual.
 pub fn number_of(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no whole number")),
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable}={text} is no whole number")),
         Err(_) => default,
     }
 }
@@ -298,6 +300,33 @@ impl Outcome {
         self
     }
 
+    /// Demands that its diagnostics look as tests/cases/files/CASE.stderr has them. The folder's path is written as
+    /// `[FOLDER]`.
+    #[track_caller]
+    pub fn renders(&self, case: &str) -> &Self {
+        self.renders_as(case, |text| text)
+    }
+
+    /// The same, after `mask` has replaced what differs from machine to machine.
+    #[track_caller]
+    pub fn renders_as(&self, case: &str, mask: impl Fn(String) -> String) -> &Self {
+        // Progress of the command stands before its diagnostics.
+        let starts = ["error[", "warning["].iter();
+        let at = starts.filter_map(|start| self.stderr.find(start)).min();
+        let folder = self.folder.path().to_string_lossy();
+        let text = self.stderr[at.unwrap_or(self.stderr.len())..].replace(&*folder, "[FOLDER]");
+        let text = mask(text);
+        assert!(
+            text.contains(&format!("[{}]", &case[..5])),
+            "{case}:\n{}",
+            self.stderr
+        );
+        if let Err(difference) = expect(&format!("files/{case}.stderr"), &text) {
+            panic!("{difference}");
+        }
+        self
+    }
+
     /// Its stdout as JSON.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
@@ -308,6 +337,24 @@ impl Outcome {
     /// A path in its folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+}
+
+/// Compares a text with the one expected in tests/cases, or writes that where `UPDATE_EXPECT` is set.
+///
+/// # Errors
+/// The text, where it differs.
+pub fn expect(case: &str, text: &str) -> Result<(), String> {
+    let path = root().join("tests/cases").join(case);
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, text).expect("the case is written");
+        return Ok(());
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    if expected == text {
+        Ok(())
+    } else {
+        Err(format!("{case}:\n{text}\nand expected was:\n{expected}"))
     }
 }
 

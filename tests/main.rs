@@ -3,13 +3,18 @@
 //! README.md beside this file says how to run, update and add. No test needs a network or a GPU; those of the OpenCL
 //! engine need some OpenCL CPU device (PoCL) and fail without one.
 
+mod analysis;
 mod architecture;
 mod bad_input;
 mod cli;
+mod explanations;
 mod faults;
+mod faulty_device;
+mod formats;
 mod golden;
 mod harness;
 mod random_nets;
 mod readme;
+mod schema;
 mod snapshots;
 mod steps;

@@ -1,68 +1,70 @@
-//! cases/errors: the whole rendering of what is wrong with a network's text, a case or more for every code.
+//! cases/: the whole rendering of every diagnostic that text, TOML, files and devices can cause.
 //!
-//! `UPDATE_EXPECT=1` rewrites the renderings; the diff is reviewed. The expected text is a file of its own, so that
-//! errors at a file's end stay honest. A first line `# args: …` gives further arguments of `netc check`.
+//! cases/errors holds networks and configurations: `CASE.net`, `CASE.toml` or both, checked together, and `CASE.stderr`,
+//! what `netc check` says. A first line `# args: …` of the network gives further arguments. cases/files holds what
+//! commands on faulty files and devices say; the commands stand in bad_input.rs and faulty_device.rs. `UPDATE_EXPECT=1`
+//! rewrites the renderings; the diff is reviewed. An expected text is a file of its own, so that errors at a file's end
+//! stay honest.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 
 use netc::diagnostic::Code;
 
-use crate::harness::{Netc, root};
+use crate::harness::{Netc, expect, root, text_of};
 
-/// Codes of text that no text can cause in this version: branches are not in it.
-const NOT_YET: &[Code] = &[Code::E0304];
+/// The codes that no text, TOML, file or device of these tests can cause, and why.
+const WITHOUT_A_CASE: &[(Code, &str)] = &[(
+    Code::E0406,
+    "every key of this version has a default, so none can be missing",
+)];
 
-fn cases() -> Vec<PathBuf> {
-    let folder = root().join("tests/cases/errors");
-    let mut cases: Vec<PathBuf> = fs::read_dir(folder)
-        .expect("the cases")
+/// The case names in a folder: files with one of these endings, without it.
+fn cases(folder: &str, endings: &[&str]) -> BTreeSet<String> {
+    let files = fs::read_dir(root().join("tests/cases").join(folder)).expect("the cases");
+    files
         .map(|entry| entry.expect("an entry").path())
-        .collect();
-    cases.retain(|path| path.extension().is_some_and(|ending| ending == "net"));
-    cases.sort();
-    cases
-}
-
-/// The code that a case is named by.
-fn code(case: &std::path::Path) -> String {
-    case.file_name().expect("a name").to_string_lossy()[..5].to_owned()
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|ending| endings.iter().any(|known| ending == *known))
+        })
+        .map(|path| {
+            path.file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect()
 }
 
 #[test]
 fn renderings_are_as_reviewed() {
-    let update = std::env::var_os("UPDATE_EXPECT").is_some();
+    let folder = root().join("tests/cases/errors");
     let mut wrong = Vec::new();
-    for case in cases() {
-        let text = String::from_utf8_lossy(&fs::read(&case).unwrap()).into_owned();
-        let arguments = text
-            .lines()
-            .next()
-            .and_then(|line| line.strip_prefix("# args: "))
-            .unwrap_or("");
-        let name = case.file_name().unwrap().to_string_lossy().into_owned();
-        let netc = Netc::new()
-            .current(case.parent().unwrap())
-            .args(["check", "--no-memory", name.as_str()])
-            .args(arguments.split_whitespace());
+    for case in cases("errors", &["net", "toml"]) {
+        let file = |ending: &str| format!("{case}.{ending}");
+        let mut netc = Netc::new().current(&folder).args(["check", "--no-memory"]);
+        match fs::read(folder.join(file("net"))) {
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                let first = text.lines().next().unwrap_or_default();
+                let arguments = first.strip_prefix("# args: ").unwrap_or_default();
+                netc = netc.args([file("net")]).args(arguments.split_whitespace());
+            }
+            Err(_) => netc = netc.args(["--expr", "input 1x28x28 F16 -> F10"]),
+        }
+        if folder.join(file("toml")).exists() {
+            netc = netc.args(["--config".to_owned(), file("toml")]);
+        }
         let outcome = netc.run();
-        let code = code(&case);
+        let code = &case[..5];
         outcome.exits(if code.starts_with('W') { 0 } else { 1 });
-        let first = outcome
-            .stderr
-            .lines()
-            .find(|line| line.starts_with("error[") || line.starts_with("warning["))
-            .unwrap_or_default();
         assert!(
             outcome.stderr.contains(&format!("[{code}]")),
-            "{name} is no case of {code}: {first}"
+            "{case} is no case of {code}:\n{}",
+            outcome.stderr
         );
-        let expected = case.with_extension("stderr");
-        if update {
-            fs::write(&expected, &outcome.stderr).unwrap();
-        } else if fs::read_to_string(&expected).unwrap_or_default() != outcome.stderr {
-            wrong.push(format!("{name}:\n{}", outcome.stderr));
-        }
+        wrong.extend(expect(&format!("errors/{case}.stderr"), &outcome.stderr).err());
     }
     assert!(
         wrong.is_empty(),
@@ -70,38 +72,38 @@ fn renderings_are_as_reviewed() {
         wrong.len(),
         wrong.join("\n")
     );
-    let endings = fs::read_dir(root().join("tests/cases/errors"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let renderings = endings
-        .filter(|path| path.extension().is_some_and(|ending| ending == "stderr"))
-        .count();
     assert_eq!(
-        renderings,
-        cases().len(),
+        cases("errors", &["stderr"]),
+        cases("errors", &["net", "toml"]),
         "a rendering for each case, and no other"
     );
 }
 
 #[test]
-fn every_code_of_a_network_s_text_has_a_case() {
-    let cases: Vec<String> = cases().iter().map(|case| code(case)).collect();
-    let of_text = |code: &Code| {
-        ["E01", "E02", "E03", "W01"]
-            .iter()
-            .any(|family| code.name().starts_with(family))
-    };
-    let missing: Vec<&str> = Code::ALL
-        .iter()
-        .filter(|code| of_text(code) && !NOT_YET.contains(code))
-        .map(|code| code.name())
-        .filter(|code| !cases.iter().any(|case| case == code))
-        .collect();
-    assert!(missing.is_empty(), "no case for {missing:?}");
-    for code in &cases {
+fn every_code_has_a_case() {
+    let mut seen: BTreeSet<String> = cases("errors", &["stderr"]);
+    seen.extend(cases("files", &["stderr"]));
+    for case in &seen {
+        let code: Result<Code, _> = case[..5].parse();
+        assert!(code.is_ok(), "{case} is named by no code");
+    }
+    for &code in Code::ALL {
+        let found = seen.iter().any(|case| case.starts_with(code.name()));
+        let reason = WITHOUT_A_CASE.iter().find(|(without, _)| *without == code);
+        match reason {
+            None => assert!(found, "no case for {code}: {}", code.meaning()),
+            Some((_, reason)) => assert!(!found, "{code} has a case, although {reason}"),
+        }
+    }
+}
+
+#[test]
+fn every_rendering_of_files_belongs_to_a_command() {
+    let commands = text_of("tests/bad_input.rs") + &text_of("tests/faulty_device.rs");
+    for case in cases("files", &["stderr"]) {
         assert!(
-            Code::ALL.iter().any(|known| known.name() == code),
-            "{code} is no code"
+            commands.contains(&format!("\"{case}\"")),
+            "no command makes {case}"
         );
     }
 }

@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::files::{self, Network};
 use super::json::{CheckReport, CheckedFile, Memory};
+use super::report::{Findings, Format, Reporting};
 use super::table::{Align, Table};
-use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, grouped};
+use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, github, grouped, sarif};
 use crate::config::{Batch, Config};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::ir::Graph;
@@ -34,9 +35,8 @@ pub struct Check {
     /// The input's shape where the file has none
     #[arg(long, value_name = "CxHxW")]
     input: Option<String>,
-    /// One JSON object on stdout
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    reporting: Reporting,
     /// Leave the memory out
     #[arg(long)]
     no_memory: bool,
@@ -96,38 +96,56 @@ impl Check {
             });
         }
         let ok = !failed && checked.iter().all(|one| !one.found.has_errors());
-        if self.json {
-            let files = checked
-                .iter()
-                .map(|one| CheckedFile::new(&one.name, one.graph.as_ref(), &one.found, one.memory));
-            let mut report = CheckReport {
-                version: 1,
-                files: files.collect(),
-            };
-            if !faults.is_empty() {
-                // The configuration is a file of its own in the report.
-                let name = self
-                    .config
-                    .as_ref()
-                    .map_or_else(|| "--set".into(), |file| file.display().to_string());
-                report
-                    .files
-                    .insert(0, CheckedFile::new(&name, None, &faults, None));
-            }
-            output.print(
-                &(serde_json::to_string_pretty(&report).expect("internal error: a report is data")
-                    + "\n"),
+        // The configuration is a file of its own in the reports.
+        let of_config = self
+            .config
+            .as_ref()
+            .map_or_else(|| "--set".into(), |file| file.display().to_string());
+        let mut findings: Vec<Findings<'_>> = checked
+            .iter()
+            .map(|one| Findings {
+                file: &one.name,
+                found: &one.found,
+            })
+            .collect();
+        if !faults.is_empty() {
+            let found = &faults;
+            findings.insert(
+                0,
+                Findings {
+                    file: &of_config,
+                    found,
+                },
             );
-        } else {
-            output.diagnostics(&faults);
-            for (i, one) in checked.iter().enumerate() {
-                output.diagnostics(&one.found);
-                if let Some(graph) = &one.graph {
-                    let gap = if i > 0 { "\n" } else { "" };
-                    output.print(&format!(
-                        "{gap}{}",
-                        figures(&one.name, graph, one.memory, output.colour)
-                    ));
+        }
+        match self.reporting.format() {
+            Format::Json => {
+                let files = checked.iter().map(|one| {
+                    CheckedFile::new(&one.name, one.graph.as_ref(), &one.found, one.memory)
+                });
+                let mut report = CheckReport {
+                    version: 1,
+                    files: files.collect(),
+                };
+                if !faults.is_empty() {
+                    let file = CheckedFile::new(&of_config, None, &faults, None);
+                    report.files.insert(0, file);
+                }
+                output.json(&report);
+            }
+            Format::Sarif => output.json(&sarif::log(&findings)),
+            Format::Github => output.print(&github::commands(&findings)),
+            Format::Text => {
+                output.diagnostics(&faults);
+                for (i, one) in checked.iter().enumerate() {
+                    output.diagnostics(&one.found);
+                    if let Some(graph) = &one.graph {
+                        let gap = if i > 0 { "\n" } else { "" };
+                        output.print(&format!(
+                            "{gap}{}",
+                            figures(&one.name, graph, one.memory, output.colour)
+                        ));
+                    }
                 }
             }
         }

@@ -9,6 +9,7 @@ use clap::Args;
 use super::Failure;
 use crate::config::Config;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::file;
 use crate::ir::{self, Graph};
 use crate::op::Recipe;
 use crate::op::shape::Shape;
@@ -56,13 +57,13 @@ impl Network {
     }
 
     /// The network of a file, or of standard input.
-    pub fn read(file: &Path) -> Result<Self, Diagnostic> {
-        let name = match file.file_stem() {
-            _ if file == Path::new("-") => "stdin".into(),
+    pub fn read(path: &Path) -> Result<Self, Diagnostic> {
+        let name = match path.file_stem() {
+            _ if path == Path::new("-") => "stdin".into(),
             Some(stem) => stem.to_string_lossy().into_owned(),
             None => "net".into(),
         };
-        Ok(Self::parse(name, &source(file)?))
+        Ok(Self::parse(name, &source(path)?))
     }
 
     /// The network of a source.
@@ -90,9 +91,9 @@ impl Network {
 ///
 /// # Errors
 /// E0501, E0901 it cannot be read; E0106 it is no UTF-8.
-pub fn source(file: &Path) -> Result<Arc<Source>, Diagnostic> {
-    if file != Path::new("-") {
-        return syntax::source_from_bytes(&file.display().to_string(), read(file)?);
+pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
+    if path != Path::new("-") {
+        return syntax::source_from_bytes(&path.display().to_string(), file::read(path)?);
     }
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes).map_err(|e| {
@@ -101,27 +102,13 @@ pub fn source(file: &Path) -> Result<Arc<Source>, Diagnostic> {
     syntax::source_from_bytes("<stdin>", bytes)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Diagnostic> {
-    std::fs::read(file).map_err(|error| {
-        let code = if error.kind() == std::io::ErrorKind::NotFound {
-            Code::E0501
-        } else {
-            Code::E0901
-        };
-        Diagnostic::error(
-            code,
-            format!("`{}` cannot be read: {error}", file.display()),
-        )
-    })
-}
-
 /// The configuration of an optional file and assignments.
-pub fn config(file: Option<&Path>, sets: &[String]) -> Result<(Config, Diagnostics), Diagnostic> {
-    let Some(file) = file else {
+pub fn config(path: Option<&Path>, sets: &[String]) -> Result<(Config, Diagnostics), Diagnostic> {
+    let Some(path) = path else {
         return Ok(Config::load(None, Path::new("."), sets));
     };
-    let source = syntax::source_from_bytes(&file.display().to_string(), read(file)?)?;
-    let base = file
+    let source = syntax::source_from_bytes(&path.display().to_string(), file::read(path)?)?;
+    let base = path
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));

@@ -1,7 +1,5 @@
 //! `netc fmt`: rewrites networks in canonical form, or shows what that would change.
 
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +8,8 @@ use clap::Args;
 use similar::TextDiff;
 
 use super::{Exit, FINE, Failure, Output, PROBLEMS, files};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::Diagnostics;
+use crate::file;
 use crate::format::format;
 use crate::source::Source;
 
@@ -79,7 +78,7 @@ impl Fmt {
                     output.print(&difference(source, &text, output.colour));
                 }
             }
-            Some(file) if !same => rewrite(file, &text)?,
+            Some(path) if !same => file::rewrite(path, text.as_bytes())?,
             Some(_) => {}
             None => output.print(&text),
         }
@@ -118,33 +117,4 @@ fn difference(source: &Source, text: &str, colour: bool) -> String {
         .enumerate()
         .map(paint)
         .collect()
-}
-
-/// Replaces a file's text, whole or not at all. Permissions stay; where the path is a link, what it points to changes.
-fn rewrite(file: &Path, text: &str) -> Result<(), Diagnostic> {
-    let fault = |error: &dyn std::fmt::Display| {
-        let message = format!("`{}` cannot be written: {error}", file.display());
-        Diagnostic::error(Code::E0901, message)
-    };
-    let path = fs::canonicalize(file).map_err(|error| fault(&error))?;
-    let permissions = fs::metadata(&path)
-        .map_err(|error| fault(&error))?
-        .permissions();
-    if permissions.readonly() {
-        return Err(
-            fault(&"it is read-only").help("make the file writable, or run `netc fmt --check`")
-        );
-    }
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let mut fresh = tempfile::Builder::new()
-        .prefix(".netc-")
-        .tempfile_in(folder)
-        .map_err(|error| fault(&error))?;
-    fresh
-        .write_all(text.as_bytes())
-        .and_then(|()| fresh.as_file().set_permissions(permissions))
-        .and_then(|()| fresh.as_file().sync_all())
-        .map_err(|error| fault(&error))?;
-    fresh.persist(&path).map_err(|error| fault(&error.error))?;
-    Ok(())
 }

@@ -1,32 +1,31 @@
 //! Machine-readable output: the structures are a contract (`version` counts its changes), apart from those inside.
 
 use serde::Serialize;
-use serde_json::Value;
 
-use crate::diagnostic::render;
-use crate::diagnostic::{Diagnostics, Severity};
+use crate::diagnostic::Diagnostics;
+use crate::diagnostic::render::Record;
 use crate::ir::Graph;
 use crate::ir::summary::summary;
 use crate::op::shape::Shape;
 
 /// `check --json`.
 #[derive(Debug, Serialize)]
-pub struct CheckReport {
+pub struct CheckReport<'a> {
     /// 1.
     pub version: u32,
     /// One a file.
-    pub files: Vec<CheckedFile>,
+    pub files: Vec<CheckedFile<'a>>,
 }
 
 /// One file of `check --json`.
 #[derive(Debug, Serialize)]
-pub struct CheckedFile {
+pub struct CheckedFile<'a> {
     /// Its name.
     pub file: String,
     /// Whether it has no error.
     pub ok: bool,
     /// What is wrong.
-    pub diagnostics: Vec<Value>,
+    pub diagnostics: Vec<Record<'a>>,
     /// The input's shape, where known.
     pub input: Option<Vec<usize>>,
     /// The classifier's units.
@@ -75,21 +74,16 @@ pub struct Memory {
     pub inference_bytes: u64,
 }
 
-/// All diagnostics as JSON.
-pub fn diagnostics(diagnostics: &Diagnostics) -> Vec<Value> {
-    diagnostics.iter().map(render::json).collect()
-}
-
-impl CheckedFile {
+impl<'a> CheckedFile<'a> {
     /// One file's figures.
     pub fn new(
         file: &str,
         graph: Option<&Graph>,
-        found: &Diagnostics,
+        found: &'a Diagnostics,
         memory: Option<Memory>,
     ) -> Self {
-        let ok = !found.iter().any(|d| d.severity == Severity::Error);
-        let diagnostics = diagnostics(found);
+        let ok = !found.has_errors();
+        let diagnostics = found.iter().map(Record::from).collect();
         let Some(graph) = graph else {
             return Self {
                 file: file.into(),

@@ -4,13 +4,20 @@
 //! 130 and 143 interrupted.
 
 mod check;
+mod completions;
 mod devices;
 mod eval;
+mod explain;
 mod files;
 mod fmt;
+mod github;
 mod json;
+mod man;
 mod predict;
 mod progress;
+mod report;
+mod sarif;
+mod schema;
 mod selftest;
 mod table;
 mod train;
@@ -19,6 +26,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
+use serde::Serialize;
 
 use crate::config::Config;
 use crate::device::{self, Device};
@@ -61,6 +69,14 @@ enum Command {
     Devices(devices::Devices),
     /// Compare kernels with the host engine, or with golden cases
     Selftest(selftest::Selftest),
+    /// What a diagnostic code means: cause, example, remedy
+    Explain(explain::Explain),
+    /// The JSON schema of the configuration, for editors
+    Schema(schema::Schema),
+    /// Completions for a shell
+    Completions(completions::Completions),
+    /// The manual page, of netc or of one command
+    Man(man::Man),
 }
 
 /// Options of every command that runs or plans.
@@ -139,6 +155,12 @@ impl Output {
         );
     }
 
+    /// Prints data as JSON.
+    fn json(&self, data: &impl Serialize) {
+        let text = serde_json::to_string_pretty(data).expect("internal error: a report is data");
+        self.print(&(text + "\n"));
+    }
+
     /// Prints to stdout; a closed pipe ends the output, not the program.
     fn print(&self, text: &str) {
         let mut out = std::io::stdout().lock();
@@ -189,6 +211,10 @@ where
         Command::Predict(command) => command.run(&output),
         Command::Devices(command) => command.run(&output),
         Command::Selftest(command) => command.run(&output),
+        Command::Explain(command) => command.run(&output),
+        Command::Schema(command) => Ok(command.run(&output)),
+        Command::Completions(command) => Ok(command.run(&output)),
+        Command::Man(command) => command.run(&output),
     };
     match result {
         Ok(exit) => exit,

@@ -97,7 +97,8 @@ impl Selftest {
             .iter()
             .find(|outcome| !outcome.passes())
             .map_or("", |outcome| outcome.name.as_str());
-        output.diagnostic(&Diagnostic::error(Code::E0705, format!("`{name}` computes wrong in {precision}: {failed} of {} cases fail, the first is `{first}`", outcomes.len())));
+        output.diagnostic(&Diagnostic::error(Code::E0705, format!("`{name}` computes wrong in {precision}: {failed} of {} cases fail, the first is `{first}`", outcomes.len()))
+            .help("update the device's driver, or compute without it: `--device host`"));
         Ok(PROBLEMS)
     }
 }

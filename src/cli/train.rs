@@ -16,6 +16,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::run::folder::{Contents, RunFolder, choose};
 use crate::run::session::{Session, optimizer, precision, recipe};
 use crate::run::train::{End, Training};
+use crate::source::{Source, Span};
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
@@ -35,6 +36,15 @@ pub struct Train {
     running: Running,
 }
 
+/// A fault between two places: the other one becomes a label, or the only place.
+fn between(fault: Diagnostic, words: &str, source: &Arc<Source>, span: Span) -> Diagnostic {
+    if fault.primary.is_some() {
+        fault.label(words, source, span)
+    } else {
+        fault.at(source, span).here(words)
+    }
+}
+
 impl Train {
     /// Runs it.
     pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
@@ -49,17 +59,34 @@ impl Train {
         };
 
         // Everything that can be wrong is looked at before anything is written.
+        let of_data = |key: &str, fault: Diagnostic| {
+            let fault = config.point(key, fault);
+            match &network.tree.input {
+                Some(input) if fault.code == Code::E0503 => between(
+                    fault,
+                    "the network's input",
+                    &network.tree.source,
+                    input.span,
+                ),
+                _ => fault,
+            }
+        };
         let train = data::open(&config.data.train, Part::Train, &config.data, graph.input)
-            .map_err(|fault| config.point("data.train", fault))?;
+            .map_err(|fault| of_data("data.train", fault))?;
         let mut test = data::open(
             &config.data.test,
             Part::Test,
             &config.data,
             Some(graph.input.unwrap_or(train.shape())),
         )
-        .map_err(|fault| config.point("data.test", fault))?;
-        test.align(train.classes())
-            .map_err(|fault| config.point("data.test", fault))?;
+        .map_err(|fault| of_data("data.test", fault))?;
+        test.align(train.classes()).map_err(|fault| {
+            let fault = config.point("data.test", fault);
+            match config.place("data.train") {
+                Some(place) => between(fault, "the training images", &place.source, place.span),
+                None => fault,
+            }
+        })?;
         let graph = if graph.is_shaped() {
             graph
         } else {
@@ -71,8 +98,13 @@ impl Train {
             graph
         };
         let classifier = graph.nodes.last().map(|node| node.span).unwrap_or_default();
-        check_classes(&train, graph.classes().unwrap_or(0))
-            .map_err(|fault| fault.at(&network.tree.source, classifier))?;
+        check_classes(&train, graph.classes().unwrap_or(0)).map_err(|fault| {
+            let fault = fault.at(&network.tree.source, classifier);
+            match config.place("data.train") {
+                Some(place) => between(fault, "the training images", &place.source, place.span),
+                None => fault,
+            }
+        })?;
         let batch = match config.train.batch {
             Batch::Images(images) => images,
             Batch::Auto => {

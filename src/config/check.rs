@@ -63,7 +63,16 @@ pub(super) fn check(key: &Key, value: &DeValue<'_>) -> Result<Value, Diagnostic>
 /// A string of which the key's own form (`"10min"`) has made nothing.
 pub(super) fn wrong_form(key: &Key, value: &Value) -> Diagnostic {
     let message = format!("{value} is no value of `{}`", key.path);
-    Diagnostic::error(Code::E0403, message).help(format!("write {}", expected(key)))
+    let list = format!("`{}` is {}", key.path, expected(key));
+    let meant = match (key.kind, value) {
+        (Kind::Form(form), Value::Text(text)) => nearest(text, form.words.iter().copied()),
+        _ => None,
+    };
+    let help = match meant {
+        Some(meant) => format!("did you mean \"{meant}\"? {list}"),
+        None => list,
+    };
+    Diagnostic::error(Code::E0403, message).help(help)
 }
 
 /// A string where none belongs: an unknown word, a number in quotes, or neither.
@@ -111,11 +120,8 @@ fn out_of_range(key: &Key, number: impl Display, range: impl Display) -> Diagnos
 }
 
 /// The key's line with a value: `epochs = 5`.
-fn line(key: &Key, value: &Value) -> String {
-    format!(
-        "{} = {value}",
-        key.path.rsplit('.').next().unwrap_or(key.path)
-    )
+pub(super) fn line(key: &Key, value: &Value) -> String {
+    format!("{} = {value}", key.name())
 }
 
 fn for_example(key: &Key) -> String {
@@ -138,7 +144,7 @@ fn expected(key: &Key) -> String {
         Kind::WholeOr(_, words) => format!("a whole number or {}", quote(words)),
         Kind::Number(_) => "a number".into(),
         Kind::Words(words) => format!("one of {}", quote(words)),
-        Kind::Form(form) => form.into(),
+        Kind::Form(form) => form.description.into(),
     }
 }
 

@@ -44,8 +44,19 @@ pub enum Kind {
     Number(Range<f64>),
     /// One of these words.
     Words(&'static [&'static str]),
-    /// A string of a form of its own, in words for people.
-    Form(&'static str),
+    /// A string of a form of its own.
+    Form(Form),
+}
+
+/// The form of a string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// For people, after "is" or "write".
+    pub description: &'static str,
+    /// The words among its values.
+    pub words: &'static [&'static str],
+    /// The other values, as a regular expression.
+    pub pattern: &'static str,
 }
 
 /// The range of a number.
@@ -134,10 +145,19 @@ pub struct Rule {
     pub key: &'static str,
     /// Whether the key means anything.
     pub holds: fn(&Config) -> bool,
-    /// The values that would do, as they are written.
-    pub values: &'static str,
+    /// The words of that key that would do.
+    pub words: &'static [&'static str],
     /// Whether even a value equal to the default is refused.
     pub strict: bool,
+}
+
+impl Rule {
+    /// The lines that would do: `kind = "step"`.
+    pub fn lines(&self) -> Vec<String> {
+        let name = self.key.rsplit('.').next().unwrap_or(self.key);
+        let line = |word: &&str| format!("{name} = \"{word}\"");
+        self.words.iter().map(line).collect()
+    }
 }
 
 impl Key {
@@ -149,6 +169,11 @@ impl Key {
     /// The table and the path within it: `train` and `checkpoint.every`.
     pub fn split(&self) -> (&'static str, &'static str) {
         self.path.split_once('.').unwrap_or(("", self.path))
+    }
+
+    /// The last part of the path, as it stands in a line of the TOML.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit('.').next().unwrap_or(self.path)
     }
 
     /// The setting's value in a configuration.
@@ -179,7 +204,7 @@ impl Key {
 const STEP_ONLY: Rule = Rule {
     key: "optimizer.schedule.kind",
     holds: |config| config.optimizer.schedule.kind == ScheduleKind::Step,
-    values: "\"step\"",
+    words: &["step"],
     strict: true,
 };
 const STEP_OR_PLATEAU: Rule = Rule {
@@ -189,12 +214,12 @@ const STEP_OR_PLATEAU: Rule = Rule {
             ScheduleKind::Step | ScheduleKind::Plateau
         )
     },
-    values: "\"step\" or \"plateau\"",
+    words: &["step", "plateau"],
     ..STEP_ONLY
 };
 const PLATEAU_ONLY: Rule = Rule {
     holds: |config| config.optimizer.schedule.kind == ScheduleKind::Plateau,
-    values: "\"plateau\"",
+    words: &["plateau"],
     ..STEP_ONLY
 };
 // LANGUAGE.md's own example gives `beta1` beside sgd and `std` beside he, so these are refused only where a value other
@@ -207,7 +232,7 @@ const SGD_ONLY: Rule = Rule {
             OptimizerKind::Sgd | OptimizerKind::Nesterov
         )
     },
-    values: "\"sgd\" or \"nesterov\"",
+    words: &["sgd", "nesterov"],
     strict: false,
 };
 const ADAM_ONLY: Rule = Rule {
@@ -217,13 +242,13 @@ const ADAM_ONLY: Rule = Rule {
             OptimizerKind::Adam | OptimizerKind::AdamW
         )
     },
-    values: "\"adam\" or \"adamw\"",
+    words: &["adam", "adamw"],
     ..SGD_ONLY
 };
 const GAUSSIAN_ONLY: Rule = Rule {
     key: "init.weights",
     holds: |config| config.init.weights == Weights::Gaussian,
-    values: "\"gaussian\"",
+    words: &["gaussian"],
     strict: false,
 };
 
@@ -235,6 +260,22 @@ const PIXELS: Range<i64> = Range::closed(0, 65_536);
 const RATE: Range<f64> = Range::closed(0.0, 1e6);
 const SHARE: Range<f64> = Range::half_open(0.0, 1.0);
 const POSITIVE: Range<f64> = Range::positive(0.0, 1e6);
+
+const EVERY: Form = Form {
+    description: "\"N steps\", \"N epochs\", \"N s\", \"N min\" or \"N h\"",
+    words: &[],
+    pattern: "^\\s*0*[1-9][0-9]{0,9}\\s*(steps?|epochs?|s|min|h)\\s*$",
+};
+const MEMORY: Form = Form {
+    description: "\"none\", or bytes such as \"2 GiB\" or \"500 MB\"",
+    words: &["none"],
+    pattern: "^\\s*0*[1-9][0-9]*\\s*(GiB|MiB|KiB|GB|MB|kB|B)\\s*$",
+};
+const SELECT: Form = Form {
+    description: "\"auto\", \"host\", \"gpu\", \"cpu\" or platform:device such as \"0:1\"",
+    words: &["auto", "host", "gpu", "cpu"],
+    pattern: ":",
+};
 
 macro_rules! keys {
     ($($first:ident $(. $rest:ident)*: $kind:expr, $ready:expr, $rule:expr, $doc:literal;)*) => {
@@ -281,9 +322,9 @@ keys! {
     train.smoothing: Kind::Number(SHARE), Ready::No, None, "smoothing of the labels";
     train.stop_after: Kind::Whole(COUNT_OR_ZERO), Ready::No, None, "epochs without a better test loss after which training ends, 0: never";
     train.best: Kind::Words(Best::WORDS), Ready::No, None, "what makes checkpoints/best the best";
-    train.checkpoint.every: Kind::Form("\"N steps\", \"N epochs\", \"N s\", \"N min\" or \"N h\""), Ready::No, None, "how often a checkpoint is written";
+    train.checkpoint.every: Kind::Form(EVERY), Ready::No, None, "how often a checkpoint is written";
     train.checkpoint.keep: Kind::Whole(COUNT_OR_ZERO), Ready::No, None, "numbered checkpoints kept beside last and best";
-    train.memory_limit: Kind::Form("\"none\", or bytes such as \"2 GiB\" or \"500 MB\""), Ready::No, None, "device memory that training may take";
+    train.memory_limit: Kind::Form(MEMORY), Ready::No, None, "device memory that training may take";
 
     optimizer.kind: Kind::Words(OptimizerKind::WORDS), Ready::Words(&["sgd"]), None, "the method";
     optimizer.learning_rate: Kind::Number(RATE), Ready::Yes, None, "learning rate";
@@ -305,7 +346,7 @@ keys! {
 
     regularization.dropout: Kind::Number(SHARE), Ready::Yes, None, "dropout of hidden F layers that do not say otherwise";
 
-    device.select: Kind::Form("\"auto\", \"host\", \"gpu\", \"cpu\" or platform:device such as \"0:1\""), Ready::Yes, None, "what computes: the best OpenCL device or the host engine, by word or number";
+    device.select: Kind::Form(SELECT), Ready::Yes, None, "what computes: the best OpenCL device or the host engine, by word or number";
     device.precision: Kind::Words(Precision::WORDS), Ready::Words(&["f32", "f64"]), None, "what the numbers are";
     device.winograd: Kind::Flag, Ready::Yes, None, "convolutions may go through Winograd's transform (faster, larger rounding errors)";
 

@@ -13,6 +13,7 @@ mod defaults;
 pub mod forms;
 pub mod keys;
 mod read;
+pub mod schema;
 mod unknown;
 pub mod value;
 pub mod words;
@@ -23,7 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use forms::{Batch, Every, MemoryLimit, Select, Unit};
-pub use keys::{KEYS, Key, Kind};
+pub use keys::{Form, KEYS, Key, Kind};
 pub use value::Value;
 pub use words::{
     Best, Broken, Cache, MeanOf, OptimizerKind, Precision, Scale, ScheduleKind, Weights,

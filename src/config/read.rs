@@ -13,7 +13,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::check::{check, wrong_form};
+use super::check::{check, line, wrong_form};
 use super::keys::{KEYS, Key, Kind};
 use super::unknown::{is_table, no_table, unknown, unknown_path};
 use super::value::Value;
@@ -113,7 +113,7 @@ impl Reader {
             // What follows on the same line is the parser finding its way back.
             let follows = error.message() == DUPLICATE && broken_lines.contains(&line);
             if !follows && reported.insert(line) {
-                let problem = not_toml(source, error);
+                let problem = not_toml(source, error, table.get_ref());
                 self.problems.push((0, problem));
             }
         }
@@ -274,8 +274,9 @@ impl Reader {
                 let mut problem = Diagnostic::error(Code::E0405, message)
                     .at(&given.name.source, given.name.span)
                     .help(format!(
-                        "leave `{}` out, or set `{}` to {}",
-                        key.path, rule.key, rule.values
+                        "leave `{}` out, or write {}",
+                        key.name(),
+                        one_of(rule.lines().iter().map(String::as_str))
                     ));
                 if let Some(decider) = decider {
                     problem =
@@ -321,9 +322,13 @@ impl Reader {
                 _ => Vec::new(),
             };
             let help = if done.len() > 1 {
-                format!("`{path}` may be {}", one_of(done))
+                let lines: Vec<String> = done
+                    .into_iter()
+                    .map(|word| line(key, &Value::Text(word.into())))
+                    .collect();
+                format!("write {}", one_of(lines.iter().map(String::as_str)))
             } else {
-                format!("leave it out, or write `{path} = {}`", key.default())
+                format!("leave it out, or write `{}`", line(key, &key.default()))
             };
             let problem = Diagnostic::error(Code::E0403, words)
                 .at(&given.value.source, given.value.span)
@@ -363,20 +368,43 @@ fn line_of(source: &Source, error: &toml::de::Error) -> usize {
     source.line_column(start).line
 }
 
-/// E0401 in the parser's words.
-fn not_toml(source: &Arc<Source>, error: &toml::de::Error) -> Diagnostic {
+/// E0401 in the parser's words; `table` is what could be read.
+fn not_toml(source: &Arc<Source>, error: &toml::de::Error, table: &DeTable<'_>) -> Diagnostic {
     let span = span_of(source, error.span().unwrap_or(0..0), 0);
     let under = source.slice(span);
-    let help = if error.message() == DUPLICATE {
-        format!("keep one of the two `{under}`")
-    } else if under.starts_with(|c: char| c.is_alphabetic()) {
-        format!("text stands in quotes: `\"{under}\"`")
-    } else {
-        "a line is `[table]` or `key = value`, and text stands in quotes".into()
-    };
-    Diagnostic::error(Code::E0401, format!("not TOML: {}", error.message()))
-        .at(source, span)
-        .help(help)
+    let before = &source.text()[..span.start];
+    let header = before.rsplit('\n').next().unwrap_or(before).trim_start();
+    let problem =
+        Diagnostic::error(Code::E0401, format!("not TOML: {}", error.message())).at(source, span);
+    if error.message() == DUPLICATE {
+        let problem = problem.help(format!("keep one of the two `{under}`"));
+        return match earlier(table, under, span.start) {
+            Some(first) => problem.label("first given here", source, span_of(source, first, 0)),
+            None => problem,
+        };
+    }
+    problem.help(
+        if under.is_empty() && header.starts_with('[') && !header.contains(']') {
+            format!("close the table's name: `{}]`", header.trim_end())
+        } else if under.starts_with(|c: char| c.is_alphabetic()) {
+            format!("text stands in quotes: `\"{under}\"`")
+        } else {
+            "a line is `[table]` or `key = value`, and text stands in quotes".into()
+        },
+    )
+}
+
+/// Where a key of this name stands last before an offset.
+fn earlier(table: &DeTable<'_>, name: &str, offset: usize) -> Option<ops::Range<usize>> {
+    let places = table.iter().filter_map(|(key, value)| {
+        let own = Some(key.span()).filter(|span| key.get_ref() == name && span.start < offset);
+        let inside = match value.get_ref() {
+            DeValue::Table(inner) => earlier(inner, name, offset),
+            _ => None,
+        };
+        own.into_iter().chain(inside).max_by_key(|span| span.start)
+    });
+    places.max_by_key(|span| span.start)
 }
 
 /// A bundled set's name stays; a path becomes absolute, so that the resolved file means the same from any folder.

@@ -6,7 +6,8 @@
 use toml::de::DeValue;
 
 use super::check::describe;
-use super::keys::{KEYS, Key};
+use super::keys::{KEYS, Key, Kind};
+use super::value::Value;
 use crate::diagnostic::nearest::{nearest, one_of};
 use crate::diagnostic::{Code, Diagnostic};
 
@@ -64,7 +65,11 @@ pub(super) fn unknown(path: &str, name: &str, table: bool) -> Diagnostic {
         let homes = one_of(homes.iter().map(String::as_str));
         format!("`{name}` belongs to {homes}")
     } else if let Some(meant) = nearest(name, members.iter().copied()) {
-        format!("did you mean `{meant}`?")
+        if path.is_empty() && table {
+            format!("did you mean `[{meant}]`?")
+        } else {
+            format!("did you mean `{meant}`?")
+        }
     } else if path.is_empty() {
         format!("the tables are {}", one_of(members))
     } else {
@@ -91,12 +96,23 @@ pub(super) fn unknown_path(path: &str) -> Diagnostic {
 /// E0403 for a table's name with a value of another kind.
 pub(super) fn no_table(path: &str, value: &DeValue<'_>) -> Diagnostic {
     let message = format!("`{path}` is a table of keys, not {}", describe(value));
-    let member = KEYS
-        .iter()
-        .find(|key| key.path.starts_with(&format!("{path}.")));
-    let example = member.map_or_else(String::new, |key| {
-        format!("{} = {}", &key.path[path.len() + 1..], key.default())
-    });
+    let prefix = format!("{path}.");
+    let mut members = KEYS.iter().filter(|key| key.path.starts_with(&prefix));
+    let name = |key: &Key| key.path[prefix.len()..].to_owned();
+    // `schedule = "step"` means the schedule of that kind.
+    let meant = match value {
+        DeValue::String(text) => members
+            .clone()
+            .find(|key| matches!(key.kind, Kind::Words(words) if words.contains(&text.as_ref()))),
+        _ => None,
+    };
+    let example = match (meant, value, members.next()) {
+        (Some(key), DeValue::String(text), _) => {
+            format!("{} = {}", name(key), Value::Text(text.to_string()))
+        }
+        (_, _, Some(key)) => format!("{} = {}", name(key), key.default()),
+        _ => String::new(),
+    };
     let help = match path.rsplit_once('.') {
         Some((_, name)) => format!("write `{name} = {{ {example} }}`"),
         None => {

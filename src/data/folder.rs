@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::picture::{self, Fit};
-use super::{Dataset, Memory, Naming, unreadable};
+use super::{Dataset, Memory, Naming};
 use crate::config::{Broken, Data};
 use crate::diagnostic::nearest::one_of;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::file::unreadable;
 use crate::op::shape::Shape;
 
 /// A picture's file and its class.

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{Dataset, Memory, Naming, Part, check_shape, missing, unreadable};
+use super::{Dataset, Memory, Naming, Part, check_shape, missing};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::file::unreadable;
 use crate::op::shape::Shape;
 
 /// The two files of a set, each with what messages call it.

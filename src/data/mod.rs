@@ -26,6 +26,7 @@ pub use mean::Mean;
 use crate::config::{BUNDLED, Data};
 use crate::diagnostic::nearest::{nearest, one_of};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::file::unreadable;
 use crate::op::shape::Shape;
 
 /// Which part of a set that has two.
@@ -284,14 +285,6 @@ fn missing(path: &Path) -> Diagnostic {
         format!("no data set, file or folder `{}`", path.display()),
     )
     .help(help)
-}
-
-/// E0901 for a file that is there and cannot be read.
-fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
-    Diagnostic::error(
-        Code::E0901,
-        format!("`{}` cannot be read: {error}", path.display()),
-    )
 }
 
 /// E0503 for images of one shape only.

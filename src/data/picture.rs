@@ -11,9 +11,10 @@ use std::path::Path;
 use image::imageops::{FilterType, resize};
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Luma, Pixel, Rgb};
 
-use super::{jpeg, missing, unreadable};
+use super::{jpeg, missing};
 use crate::config::Data;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::file::unreadable;
 use crate::op::shape::Shape;
 
 /// How a picture's sides are changed before the crop.

@@ -146,7 +146,7 @@ fn run_step(
 ) {
     let ids = call.arguments.iter().filter_map(|argument| match argument {
         Argument::Buffer(id, _) => Some(*id),
-        Argument::Scalar(_) => None,
+        Argument::Scalar(_) | Argument::Size(_) => None,
     });
     // (argument's position, length in bytes, place)
     let facts: Vec<_> = ids

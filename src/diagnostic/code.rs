@@ -2,9 +2,10 @@
 //!
 //! Codes are stable: a code never changes its meaning and is never used again for another one. The families are
 //! E01 text, E02 words and values, E03 shapes, E04 TOML, E05 data, E06 runs and checkpoints, E07 devices, E08 training,
-//! E09 files; W01 what could not be verified.
+//! E09 files; W01 what could not be verified, W02 the signal at the start, W04 settings.
 
 use std::fmt;
+use std::str::FromStr;
 
 macro_rules! codes {
     ($($code:ident $meaning:literal,)*) => {
@@ -26,6 +27,11 @@ macro_rules! codes {
             /// What the code means, in one line.
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$code => $meaning,)* }
+            }
+
+            /// Its entry in the folder `explain`, whole: a code without one does not compile.
+            pub(super) fn entry(self) -> &'static str {
+                match self { $(Self::$code => include_str!(concat!("explain/", stringify!($code), ".md")),)* }
             }
         }
     };
@@ -78,6 +84,27 @@ codes! {
     E0801 "the loss is no longer finite (step, last good checkpoint, what to try)",
     E0901 "a file cannot be read or written (disk full, permission)",
     W0101 "the input shape is unknown, so shapes, parameters and memory could not be verified",
+    W0201 "the signal vanishes at the start: a layer's output is far smaller than the network's input",
+    W0202 "the signal explodes at the start: the loss would begin far above that of a blind guess",
+    W0203 "the gradient vanishes at the start: it comes back to a layer far too small to change it",
+    W0204 "the gradient explodes at the start: it grows from layer to layer on the way back",
+    W0401 "a setting that changes nothing for this network",
+}
+
+/// No diagnostic has this code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownCode;
+
+/// In upper or lower case.
+impl FromStr for Code {
+    type Err = UnknownCode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCode> {
+        let found = Self::ALL
+            .iter()
+            .find(|code| code.name().eq_ignore_ascii_case(text));
+        found.copied().ok_or(UnknownCode)
+    }
 }
 
 impl fmt::Display for Code {

@@ -1,9 +1,11 @@
 //! The one error type of netc: for networks, TOML, flags, files, data and OpenCL.
 //!
 //! Owns: [`Diagnostic`], its labels, and the sink [`Diagnostics`] into which passes over user text push. Wording of
-//! single errors stays with the pass that finds them; rendering is in [`render`], codes in [`code`].
+//! single errors stays with the pass that finds them; rendering is in [`render`], codes in [`code`], their long form in
+//! [`explain`].
 
 pub mod code;
+pub mod explain;
 pub mod nearest;
 pub mod render;
 

@@ -4,6 +4,7 @@
 //! a file of any size and a line of any length render fast and fit the screen. Which code means what is `code`'s.
 
 mod excerpt;
+mod record;
 #[cfg(test)]
 mod tests;
 
@@ -11,9 +12,10 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, ThemeCharacters, ThemeStyles};
-use serde_json::{Value, json};
 
-use super::{Diagnostic, Place, Severity};
+pub use record::Record;
+
+use super::{Diagnostic, Severity};
 use crate::source::Source;
 use excerpt::{Excerpt, Mark};
 
@@ -115,51 +117,6 @@ pub fn human(diagnostic: &Diagnostic, style: Style) -> String {
         trailer(&mut out, style, "help", help);
     }
     out
-}
-
-/// The diagnostic as LANGUAGE.md, section 5 has it. `file`, `span` and `help` are null where there is none; `notes` is
-/// there only where there are some.
-pub fn json(diagnostic: &Diagnostic) -> Value {
-    let labels: Vec<Value> = diagnostic
-        .labels
-        .iter()
-        .map(|label| {
-            json!({
-                "message": label.message,
-                "file": label.place.source.name(),
-                "span": span(&label.place),
-            })
-        })
-        .collect();
-    let mut object = json!({
-        "code": diagnostic.code.name(),
-        "severity": match diagnostic.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        },
-        "message": diagnostic.message,
-        "help": diagnostic.help,
-        "file": diagnostic.primary.as_ref().map(|place| place.source.name()),
-        "span": diagnostic.primary.as_ref().map(span),
-        "labels": labels,
-    });
-    if !diagnostic.notes.is_empty() {
-        object["notes"] = json!(diagnostic.notes);
-    }
-    object
-}
-
-fn span(place: &Place) -> Value {
-    let from = place.source.line_column(place.span.start);
-    let to = place.source.line_column(place.span.end);
-    json!({
-        "start": place.span.start,
-        "end": place.span.end,
-        "line": from.line,
-        "column": from.column,
-        "end_line": to.line,
-        "end_column": to.column,
-    })
 }
 
 fn same(a: &Arc<Source>, b: &Arc<Source>) -> bool {

@@ -11,6 +11,7 @@ use super::emit::{
 };
 use super::real::Real;
 use super::shape::Shape;
+use super::signal::{Flow, Gradient, Latent, Signal};
 use super::view::{D_DST, D_SRC, DST, SRC, View};
 use super::{Fault, Kind, Op, Recipe};
 use crate::diagnostic::Diagnostics;
@@ -142,6 +143,15 @@ pub(super) fn define_sizes(kernel: Kernel, view: &View) -> Kernel {
         .global(by_value(view))
 }
 
+impl Activation {
+    fn before(&self, input: &Flow<'_>) -> Latent {
+        Latent {
+            function: self.function,
+            ..input.signal.alike()
+        }
+    }
+}
+
 impl Op for Activation {
     fn kind(&self) -> &'static Kind {
         &KIND
@@ -149,6 +159,14 @@ impl Op for Activation {
 
     fn output(&self, inputs: &[Shape]) -> Result<Shape, Fault> {
         Ok(inputs[0])
+    }
+
+    fn signal(&self, inputs: &[Flow<'_>], _: Shape) -> Signal {
+        Signal::of(self.before(&inputs[0]))
+    }
+
+    fn gradient(&self, inputs: &[Flow<'_>], _: Shape, d_dst: Gradient) -> Vec<Gradient> {
+        vec![d_dst.through(&self.before(&inputs[0]))]
     }
 
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {

@@ -13,6 +13,7 @@ use super::parameter::{Init, Layout, Panels, Parameter, Role};
 use super::product::Product;
 use super::product::tile::Tile;
 use super::shape::{Shape, Size, Window};
+use super::signal::{Flow, Gradient, Latent, Signal, weighted, window};
 use super::view::View;
 use super::{Fault, InitRule, Kind, Op, Recipe, Wishes};
 use crate::diagnostic::{Code, Diagnostics};
@@ -185,6 +186,27 @@ impl Learned {
         list
     }
 
+    /// What is expected before the activation.
+    pub(super) fn weighted(&self, input: &Signal, gain: f64, stride: f64) -> Latent {
+        let bias = if self.bias { self.bias_init } else { 0.0 };
+        weighted(input, gain, stride, bias, self.act)
+    }
+
+    /// What is expected of the output, from the field before the activation.
+    pub(super) fn signal(&self, before: Latent) -> Signal {
+        let signal = Signal::of(before);
+        match self.dropout {
+            Some(dropout) => signal.dropped(dropout.probability),
+            None => signal,
+        }
+    }
+
+    /// The gradient's mean square before activation and dropout, from that behind them.
+    pub(super) fn gradient(&self, before: &Latent, d_dst: Gradient) -> f64 {
+        let kept = self.dropout.map_or(1.0, |dropout| dropout.scale());
+        d_dst.through(before).square * kept
+    }
+
     /// Asks for the forward steps around the product; returns what is kept.
     pub(super) fn forward(
         &self,
@@ -308,6 +330,22 @@ impl Convolution {
             groups: self.groups,
             panel: Tile::panel(machine, columns, outputs),
         }
+    }
+
+    /// The variance of a weight at the start.
+    fn variance(&self, input: Shape) -> f64 {
+        let (inputs, area) = (input.channels() / self.groups, self.window.size.area());
+        let fans = (inputs * area, self.filters * area);
+        self.learned.init.deviation(fans.0, fans.1).powi(2)
+    }
+
+    /// What is expected before the activation: each filter sums what its window holds of the image.
+    fn before(&self, input: &Flow<'_>, output: Shape) -> Latent {
+        let inputs = (input.shape.channels() / self.groups) as f64;
+        let cells = window::cells(&self.window, input.shape, output) / window::area(output);
+        let gain = self.variance(input.shape) * inputs * cells;
+        self.learned
+            .weighted(input.signal, gain, window::stride(&self.window))
     }
 
     fn product(&self, site: &Site, machine: &Machine) -> Product {
@@ -472,6 +510,20 @@ impl Op for Convolution {
             d_dst_halo: Product::d_dst_halo(&self.window, width, output_width),
             src_dense: false,
         }
+    }
+
+    fn signal(&self, inputs: &[Flow<'_>], output: Shape) -> Signal {
+        self.learned.signal(self.before(&inputs[0], output))
+    }
+
+    fn gradient(&self, inputs: &[Flow<'_>], output: Shape, d_dst: Gradient) -> Vec<Gradient> {
+        let [input] = inputs else { return Vec::new() };
+        let before = self.learned.gradient(&self.before(input, output), d_dst);
+        // A pixel is read by as many windows as hold it, and by all filters of its group.
+        let filters = (self.filters / self.groups) as f64;
+        let cells = window::cells(&self.window, input.shape, output) / window::area(input.shape);
+        let square = before * self.variance(input.shape) * filters * cells;
+        vec![Gradient::of(square)]
     }
 
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::limits::Limits;
+use super::limits::{Class, Limits};
 use super::parameter::Layout;
 use super::real::{Precision, Real};
 use super::view::View;
@@ -84,6 +84,8 @@ pub enum Argument {
     Buffer(BufferId, Access),
     /// A value known at run time.
     Scalar(Scalar),
+    /// A size, `ulong`, where one kernel serves steps of many sizes.
+    Size(u64),
 }
 
 /// An OpenCL kernel, specialised: `kernels/<file>.cl`, one function, defines and work size.
@@ -130,6 +132,25 @@ impl Kernel {
     #[must_use]
     pub fn global(mut self, global: [usize; 3]) -> Self {
         self.global = global.map(|items| items.max(1));
+        self
+    }
+
+    /// One work-item a block of `count` numbers: on a CPU `block` of them, so that one compiled kernel serves every
+    /// size (PoCL compiles again for every group size, 50 to 130 ms); elsewhere one. The kernel finds it as `BLOCK`.
+    #[must_use]
+    pub fn blocks(self, count: usize, block: usize, machine: &Machine) -> Self {
+        if machine.limits.class == Class::Cpu {
+            let blocks = [count.div_ceil(block), 1, 1];
+            self.define("BLOCK", block).global(blocks).single()
+        } else {
+            self.define("BLOCK", 1).global([count, 1, 1])
+        }
+    }
+
+    /// Sets the work size of dimension 1.
+    #[must_use]
+    pub fn rows(mut self, rows: usize) -> Self {
+        self.global[1] = rows;
         self
     }
 
@@ -181,6 +202,13 @@ impl Call {
     pub fn update(mut self, buffer: BufferId) -> Self {
         self.arguments
             .push(Argument::Buffer(buffer, Access::Update));
+        self
+    }
+
+    /// Adds a size.
+    #[must_use]
+    pub fn size(mut self, value: usize) -> Self {
+        self.arguments.push(Argument::Size(value as u64));
         self
     }
 

@@ -13,6 +13,7 @@ use super::parameter::{Panels, Parameter};
 use super::product::tile::Tile;
 use super::product::{Product, as_rows};
 use super::shape::{Shape, Size, Window};
+use super::signal::{Flow, Gradient, Latent, Signal};
 use super::{Fault, Kind, Op, Recipe, Wishes};
 use crate::diagnostic::{Code, Diagnostics};
 
@@ -75,6 +76,18 @@ impl Fully {
             groups: 1,
             panel,
         }
+    }
+
+    /// The variance of a weight at the start.
+    fn variance(&self, input: Shape) -> f64 {
+        let init = self.learned.init;
+        init.deviation(input.elements(), self.units).powi(2)
+    }
+
+    /// What is expected before the activation: each unit sums the whole input.
+    fn before(&self, input: &Flow<'_>) -> Latent {
+        let gain = self.variance(input.shape) * input.shape.elements() as f64;
+        self.learned.weighted(input.signal, gain, 0.0)
     }
 
     fn product(&self, site: &Site, machine: &Machine) -> Product {
@@ -141,6 +154,17 @@ impl Op for Fully {
             src_dense: true,
             ..Wishes::default()
         }
+    }
+
+    fn signal(&self, inputs: &[Flow<'_>], _: Shape) -> Signal {
+        self.learned.signal(self.before(&inputs[0]))
+    }
+
+    fn gradient(&self, inputs: &[Flow<'_>], _: Shape, d_dst: Gradient) -> Vec<Gradient> {
+        let [input] = inputs else { return Vec::new() };
+        let before = self.learned.gradient(&self.before(input), d_dst);
+        let square = before * self.variance(input.shape) * self.units as f64;
+        vec![Gradient::of(square)]
     }
 
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {

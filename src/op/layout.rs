@@ -2,29 +2,39 @@
 
 use super::activation::define_sizes;
 use super::emit::{
-    Call, HostBuffers, Kernel, Ledger, RealRoutine, Scalars, Tensor, elements, elements_mut, take,
+    Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Tensor, elements,
+    elements_mut, take,
 };
+use super::limits::Class;
 use super::real::Real;
 use super::view::{DST, SRC, View};
 
 /// Asks for the zeros beside the rows of a tensor, before anything is written to it. Nothing where it has no halo.
-pub fn zero_halo(name: &str, layer: Option<usize>, tensor: Tensor, ledger: &mut Ledger) {
+pub fn zero_halo(
+    name: &str,
+    layer: Option<usize>,
+    tensor: Tensor,
+    machine: &Machine,
+    ledger: &mut Ledger,
+) {
     let view = tensor.view;
     if view.halo == 0 {
         return;
     }
     let [_, height, _] = view.shape.dimensions();
-    let kernel = Kernel::new("layout", "layout_zero_halo", 1)
-        .define("ZERO_HALO", 1)
-        .define("IMAGE", view.image)
-        .define("ROW", view.row)
-        .define("HALO", view.halo * view.pixel)
-        .global([height + 1, view.batch, 1]);
-    ledger.step(
-        format!("{name}.halo"),
-        layer,
-        Call::new(kernel, ZeroHalo { view }).write(tensor.buffer),
-    );
+    let kernel = Kernel::new("layout", "layout_zero_halo", 1).define("ZERO_HALO", 1);
+    let kernel = if machine.limits.class == Class::Cpu {
+        kernel.global([1, view.batch, 1]).single()
+    } else {
+        kernel.global([height + 1, view.batch, 1])
+    };
+    let call = Call::new(kernel, ZeroHalo { view })
+        .write(tensor.buffer)
+        .size(view.image)
+        .size(height + 1)
+        .size(view.row)
+        .size(view.halo * view.pixel);
+    ledger.step(format!("{name}.halo"), layer, call);
 }
 
 /// Asks for a copy of a tensor into another layout.

@@ -21,6 +21,7 @@ pub mod pool;
 pub mod product;
 pub mod real;
 pub mod shape;
+pub mod signal;
 pub mod view;
 
 use std::fmt;
@@ -31,6 +32,7 @@ use attribute::{Arguments, Attribute};
 use emit::{Back, BufferId, Ledger, Machine, Site};
 use parameter::Parameter;
 use shape::Shape;
+use signal::{Flow, Gradient, Signal};
 
 /// A layer kind, as the language knows it.
 #[derive(Debug)]
@@ -184,6 +186,12 @@ pub trait Op: fmt::Debug + Send + Sync {
     fn wishes(&self, _inputs: &[Shape], _output: Shape, _machine: &Machine) -> Wishes {
         Wishes::default()
     }
+
+    /// What is expected of the output at the initial values, in training.
+    fn signal(&self, inputs: &[Flow<'_>], output: Shape) -> Signal;
+
+    /// What is expected of the gradient of each input, from that of the output.
+    fn gradient(&self, inputs: &[Flow<'_>], output: Shape, d_dst: Gradient) -> Vec<Gradient>;
 
     /// Asks for the forward steps; returns the buffers to keep for the way back.
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId>;

@@ -3,10 +3,13 @@
 use rayon::prelude::*;
 
 use super::emit::{
-    BufferId, Call, HostBuffers, Kernel, Ledger, RealRoutine, Scalar, Scalars, elements,
+    BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalar, Scalars, elements,
     elements_mut, take,
 };
 use super::real::Real;
+
+/// Numbers of a work-item on a CPU.
+const BLOCK: usize = 4096;
 
 /// Stochastic gradient descent with momentum and weight decay.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,13 +39,21 @@ pub struct Target {
 
 impl Sgd {
     /// Asks for the update of one parameter. `name` is the parameter's, `c1.weight`.
-    pub fn update(&self, name: &str, layer: Option<usize>, target: &Target, ledger: &mut Ledger) {
+    pub fn update(
+        &self,
+        name: &str,
+        layer: Option<usize>,
+        target: &Target,
+        machine: &Machine,
+        ledger: &mut Ledger,
+    ) {
         let decay = if target.decays {
             self.weight_decay
         } else {
             0.0
         };
-        let kernel = Kernel::new("optimizer", "optimizer_sgd", target.count)
+        let kernel = Kernel::new("optimizer", "optimizer_sgd", 1)
+            .blocks(target.count, BLOCK, machine)
             .define_real("MOMENTUM", self.momentum)
             .define_real("DECAY", decay);
         let call = Call::new(
@@ -54,7 +65,8 @@ impl Sgd {
         )
         .update(target.value)
         .update(target.velocity)
-        .read(target.gradient);
+        .read(target.gradient)
+        .size(target.count);
         ledger.step(
             format!("{name}.update"),
             layer,
@@ -82,11 +94,10 @@ impl RealRoutine for Update {
             T::of(self.decay),
             T::of(scalars.learning_rate),
         );
-        let block = 1 << 14;
         value
-            .par_chunks_mut(block)
-            .zip(velocity.par_chunks_mut(block))
-            .zip(gradient.par_chunks(block))
+            .par_chunks_mut(BLOCK)
+            .zip(velocity.par_chunks_mut(BLOCK))
+            .zip(gradient.par_chunks(BLOCK))
             .for_each(|((value, velocity), gradient)| {
                 for ((w, v), &g) in value.iter_mut().zip(velocity).zip(gradient) {
                     *v = momentum * *v - rate * (decay * *w + g);

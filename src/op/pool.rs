@@ -15,6 +15,7 @@ use super::emit::{
 use super::limits::Class;
 use super::real::Real;
 use super::shape::{Shape, Size, Window};
+use super::signal::{Flow, Gradient, Latent, Signal, field, moments, window};
 use super::view::{D_DST, D_SRC, DST, SRC, View};
 use super::{Fault, Kind, Op, Recipe};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -212,18 +213,57 @@ impl Geometry {
 }
 
 impl Pool {
-    fn geometry(&self, src: View, dst: View) -> Geometry {
-        let [_, height, width] = src.shape.dimensions();
+    /// The windows on an input of this shape.
+    fn window(&self, src: Shape) -> Window {
+        let [_, height, width] = src.dimensions();
         let whole = Size { height, width };
+        self.window.unwrap_or(Window {
+            size: whole,
+            stride: whole,
+            pad: Size::square(0),
+            ceil: false,
+        })
+    }
+
+    fn geometry(&self, src: View, dst: View) -> Geometry {
         Geometry {
-            window: self.window.unwrap_or(Window {
-                size: whole,
-                stride: whole,
-                pad: Size::square(0),
-                ceil: false,
-            }),
+            window: self.window(src.shape),
             src,
             dst,
+        }
+    }
+
+    /// The windows, and the rows and columns that one can hold of the image.
+    fn seen(&self, src: Shape) -> (Window, (usize, usize)) {
+        let (window, [_, height, width]) = (self.window(src), src.dimensions());
+        let size = (window.size.height.min(height), window.size.width.min(width));
+        (window, size)
+    }
+
+    /// The field of the windows' largest values, before the activation that they have passed: an activation keeps the
+    /// order of values. A window's `n` cells are taken to be equally correlated, by `r`; their largest has then the
+    /// mean of `sqrt(1 - r)` times the largest of `n` independent ones, and the variance `r + (1 - r)` times theirs.
+    fn largest(&self, input: &Flow<'_>, output: Shape) -> Latent {
+        let latent = input.signal.latent();
+        let (window, size) = self.seen(input.shape);
+        let cells = window::cells(&window, input.shape, output) / window::area(output);
+        let variance = latent.covariance[0];
+        let pooled = field::pooled(&latent.covariance, size, window::stride(&window));
+        let together = if cells > 1.0 && variance > 0.0 {
+            ((cells * pooled[0] / variance - 1.0) / (cells - 1.0)).clamp(0.0, 1.0)
+        } else {
+            1.0
+        };
+        let (mean, spread) = moments::largest(cells);
+        let scale = if pooled[0] > 0.0 {
+            variance * (together + spread * (1.0 - together)) / pooled[0]
+        } else {
+            0.0
+        };
+        Latent {
+            mean: latent.mean + (variance * (1.0 - together)).sqrt() * mean,
+            covariance: pooled.map(|covariance| covariance * scale),
+            ..latent
         }
     }
 }
@@ -240,6 +280,42 @@ impl Op for Pool {
         };
         let (oh, ow) = windows(window, height, width)?;
         sized(Shape::image(channels, oh, ow))
+    }
+
+    fn signal(&self, inputs: &[Flow<'_>], output: Shape) -> Signal {
+        let input = &inputs[0];
+        match self.reduction {
+            Reduction::Max => Signal::of(self.largest(input, output)),
+            Reduction::Average => {
+                let (window, size) = self.seen(input.shape);
+                Signal {
+                    mean: input.signal.mean,
+                    moments: field::pooled(&input.signal.moments, size, window::stride(&window)),
+                    latent: None,
+                }
+            }
+        }
+    }
+
+    fn gradient(&self, inputs: &[Flow<'_>], output: Shape, d_dst: Gradient) -> Vec<Gradient> {
+        let input = &inputs[0];
+        let windows = window::area(output) / window::area(input.shape);
+        vec![match self.reduction {
+            // Each window's gradient goes to one of its cells, the largest.
+            Reduction::Max => {
+                let largest = self.largest(input, output);
+                Gradient {
+                    square: d_dst.square * windows,
+                    positive: Some(moments::positive(largest.mean, largest.covariance[0])),
+                }
+            }
+            // Each of n cells gets 1/n of it.
+            Reduction::Average => {
+                let (window, _) = self.seen(input.shape);
+                let cells = window::cells(&window, input.shape, output) / window::area(output);
+                Gradient::of(d_dst.square * windows / cells)
+            }
+        }]
     }
 
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {

@@ -159,7 +159,13 @@ impl<'a> Lowering<'a> {
                 halo(Feed::Node(layer)),
             );
             let destination = self.ledger.tensor(format!("{}.dst", node.name), view);
-            zero_halo(&node.name, Some(layer), destination, &mut self.ledger);
+            zero_halo(
+                &node.name,
+                Some(layer),
+                destination,
+                self.machine,
+                &mut self.ledger,
+            );
             let sources = node.feeds.iter().map(|feed| match feed {
                 Feed::Input => input,
                 Feed::Node(i) => outputs[*i],
@@ -214,7 +220,7 @@ impl<'a> Lowering<'a> {
                         View::packed(logits.view.shape, options.batch, 0),
                     )
                 });
-                zero_halo("d_output", None, d_logits, &mut self.ledger);
+                zero_halo("d_output", None, d_logits, self.machine, &mut self.ledger);
                 loss::cross_entropy(logits, given, loss, correct, d_logits, &mut self.ledger);
                 labels = Some(given);
                 losses = Some((loss, correct));
@@ -364,7 +370,13 @@ impl<'a> Lowering<'a> {
                             wishes[*i].d_dst_halo,
                         );
                         let tensor = self.ledger.tensor(format!("{name}.d_dst"), view);
-                        zero_halo(&format!("{name}.d_dst"), Some(*i), tensor, &mut self.ledger);
+                        zero_halo(
+                            &format!("{name}.d_dst"),
+                            Some(*i),
+                            tensor,
+                            self.machine,
+                            &mut self.ledger,
+                        );
                         gradients[*i] = Some(tensor);
                         if wishes[layer].src_dense && !view.is_dense() {
                             let dense = View::packed(view.shape, self.options.batch, 0);
@@ -420,6 +432,12 @@ impl<'a> Lowering<'a> {
             count: parameter.layout.elements(),
             decays,
         };
-        optimizer.update(&parameter.name, Some(*layer), &target, &mut self.ledger);
+        optimizer.update(
+            &parameter.name,
+            Some(*layer),
+            &target,
+            self.machine,
+            &mut self.ledger,
+        );
     }
 }

@@ -4,7 +4,6 @@
 //! order); among them the SHA-256 of all tensors, which is verified on reading.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::TensorView;
@@ -12,6 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::file;
 use crate::op::real::Precision;
 
 use super::session::Tensor;
@@ -23,39 +23,6 @@ pub struct Checkpoint {
     pub tensors: Vec<Tensor>,
     /// Facts: `step`, `precision` and the like.
     pub facts: BTreeMap<String, String>,
-}
-
-/// Writes bytes to a file: to a temporary file beside it, synced, renamed.
-///
-/// # Errors
-/// E0901 the file cannot be written; what was there before is still there.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
-    let fault = |error: &std::io::Error| {
-        Diagnostic::error(
-            Code::E0901,
-            format!("`{}` cannot be written: {error}", path.display()),
-        )
-    };
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".netc-")
-        .tempfile_in(folder)
-        .map_err(|e| fault(&e))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(|e| fault(&e))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file()
-            .set_permissions(std::fs::Permissions::from_mode(0o644))
-            .map_err(|e| fault(&e))?;
-    }
-    file.persist(path).map_err(|e| fault(&e.error))?;
-    Ok(())
 }
 
 /// The checkpoint as a file's bytes.
@@ -122,17 +89,7 @@ fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
 /// # Errors
 /// E0501 there is none; E0601 it is none, or damaged; E0901 it cannot be read.
 pub fn read(path: &Path) -> Result<Checkpoint, Diagnostic> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        let code = if error.kind() == std::io::ErrorKind::NotFound {
-            Code::E0501
-        } else {
-            Code::E0901
-        };
-        Diagnostic::error(
-            code,
-            format!("`{}` cannot be read: {error}", path.display()),
-        )
-    })?;
+    let bytes = file::read(path)?;
     let damaged = |what: String| {
         Diagnostic::error(
             Code::E0601,
@@ -143,7 +100,7 @@ pub fn read(path: &Path) -> Result<Checkpoint, Diagnostic> {
         )
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+    let found = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
     let text = header
         .metadata()
         .as_ref()
@@ -151,7 +108,7 @@ pub fn read(path: &Path) -> Result<Checkpoint, Diagnostic> {
         .ok_or_else(|| damaged("netc did not write it".into()))?;
     let mut facts: BTreeMap<String, String> =
         serde_json::from_str(text).map_err(|e| damaged(e.to_string()))?;
-    let found = file.tensors();
+    let found = found.tensors();
     let sum = checksum(
         found
             .iter()
@@ -218,7 +175,7 @@ mod tests {
             to_bytes(&sample(), Precision::F64),
             "the same bytes for the same numbers"
         );
-        write_file(&path, &bytes).unwrap();
+        file::write(&path, &bytes).unwrap();
         let mut back = read(&path).unwrap();
         back.tensors.sort_by(|a, b| b.name.cmp(&a.name));
         assert_eq!(back, sample());

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use fs4::FileExt;
 
-use super::checkpoint::{self, Checkpoint, write_file};
+use super::checkpoint::{self, Checkpoint};
 use crate::config::Config;
 use crate::data::Mean;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::file::{self, unwritable};
 use crate::op::shape::Shape;
 use crate::source::Source;
 
@@ -33,13 +34,6 @@ pub struct Contents<'a> {
     pub classes: &'a [String],
     /// The mean, and the shape of an image.
     pub mean: (&'a Mean, Shape),
-}
-
-fn unwritable(path: &Path, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::error(
-        Code::E0901,
-        format!("`{}` cannot be written: {error}", path.display()),
-    )
 }
 
 /// The folder of `output.dir`: `{net}` is the network's name, `{n}` the first number that is free.
@@ -122,16 +116,16 @@ impl RunFolder {
                 }
             }
         }
-        write_file(&path.join("network.net"), contents.network.as_bytes())?;
-        write_file(
+        file::write(&path.join("network.net"), contents.network.as_bytes())?;
+        file::write(
             &path.join("config.toml"),
             contents.config.to_toml().as_bytes(),
         )?;
-        write_file(
+        file::write(
             &path.join("classes.txt"),
             (contents.classes.join("\n") + "\n").as_bytes(),
         )?;
-        write_file(
+        file::write(
             &path.join("mean.safetensors"),
             &contents.mean.0.save(contents.mean.1),
         )?;
@@ -162,17 +156,26 @@ impl RunFolder {
             .map_err(|e| unwritable(&name, &e))
     }
 
-    /// Writes `checkpoints/<name>.safetensors`, or `final.safetensors`.
+    /// Writes `checkpoints/last.safetensors`, and `best.safetensors` where it is the best so far.
     ///
     /// # Errors
-    /// E0901 it cannot be written; an older one is still there.
-    pub fn checkpoint(&self, name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
-        let folder = if name == "final" {
-            self.path.clone()
-        } else {
-            self.path.join("checkpoints")
-        };
-        write_file(&folder.join(format!("{name}.safetensors")), bytes)
+    /// E0901 one cannot be written; an older one is still there.
+    pub fn checkpoint(&self, bytes: &[u8], best: bool) -> Result<(), Diagnostic> {
+        let folder = self.path.join("checkpoints");
+        let last = folder.join("last.safetensors");
+        file::write(&last, bytes)?;
+        if best {
+            file::duplicate(&last, &folder.join("best.safetensors"))?;
+        }
+        Ok(())
+    }
+
+    /// Writes `final.safetensors`.
+    ///
+    /// # Errors
+    /// E0901 it cannot be written.
+    pub fn finish(&self, bytes: &[u8]) -> Result<(), Diagnostic> {
+        file::write(&self.path.join("final.safetensors"), bytes)
     }
 }
 
@@ -209,22 +212,18 @@ pub fn open(path: &Path, sets: &[String]) -> Result<OpenedRun, Diagnostics> {
         return Err(none("there is no such folder"));
     }
     let text = |name: &str| -> Result<Arc<Source>, Diagnostics> {
-        let file = path.join(name);
-        let bytes = fs::read(&file).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => none(&format!("`{name}` is missing")),
-            _ => Diagnostic::error(
-                Code::E0901,
-                format!("`{}` cannot be read: {error}", file.display()),
-            )
-            .into(),
+        let place = path.join(name);
+        let bytes = file::read(&place).map_err(|fault| match fault.code {
+            Code::E0501 => none(&format!("`{name}` is missing")),
+            _ => fault.into(),
         })?;
         let text = String::from_utf8(bytes).map_err(|_| {
             Diagnostics::from(Diagnostic::error(
                 Code::E0106,
-                format!("`{}` is not UTF-8 text", file.display()),
+                format!("`{}` is not UTF-8 text", place.display()),
             ))
         })?;
-        Ok(Source::new(file.display().to_string(), text))
+        Ok(Source::new(place.display().to_string(), text))
     };
     let network = text("network.net")?;
     let (config, diagnostics) = Config::load(Some(&text("config.toml")?), path, sets);
@@ -259,13 +258,7 @@ impl OpenedRun {
     /// # Errors
     /// E0601 it is damaged or of another shape; E0901 it cannot be read.
     pub fn mean(&self, image: Shape) -> Result<Mean, Diagnostic> {
-        let file = self.path.join("mean.safetensors");
-        let bytes = fs::read(&file).map_err(|e| {
-            Diagnostic::error(
-                Code::E0901,
-                format!("`{}` cannot be read: {e}", file.display()),
-            )
-        })?;
-        Mean::load(&bytes, image, &file.display().to_string())
+        let place = self.path.join("mean.safetensors");
+        Mean::load(&file::read(&place)?, image, &place.display().to_string())
     }
 }

@@ -163,7 +163,7 @@ impl Training<'_> {
                         evaluation.accuracy
                     };
                     let better = best.is_none_or(|best| figure > best);
-                    self.save(step + 1, if better { &["last", "best"] } else { &["last"] })?;
+                    self.save(step + 1, better)?;
                     saved = Instant::now();
                     best = if better { Some(figure) } else { best };
                     last = Some(evaluation);
@@ -173,11 +173,11 @@ impl Training<'_> {
                 }
                 let signal = self.stop.load(Ordering::Relaxed);
                 if signal != 0 && step + 1 < per_epoch * config.train.epochs {
-                    self.save(step + 1, &["last"])?;
+                    self.save(step + 1, false)?;
                     return Ok(End::Stopped { signal });
                 }
                 if saved.elapsed() > Duration::from_secs(600) {
-                    self.save(step + 1, &["last"])?;
+                    self.save(step + 1, false)?;
                     saved = Instant::now();
                 }
             }
@@ -186,10 +186,8 @@ impl Training<'_> {
             tensors: self.session.read()?,
             facts: BTreeMap::new(),
         };
-        self.folder.checkpoint(
-            "final",
-            &checkpoint::to_bytes(&parameters, self.session.precision),
-        )?;
+        let bytes = checkpoint::to_bytes(&parameters, self.session.precision);
+        self.folder.finish(&bytes)?;
         let Some(evaluation) = last else {
             return Err(Diagnostic::error(
                 Code::E0404,
@@ -205,7 +203,7 @@ impl Training<'_> {
     }
 
     /// Writes checkpoints that training could go on from.
-    fn save(&mut self, steps: u64, names: &[&str]) -> Result<(), Diagnostic> {
+    fn save(&mut self, steps: u64, best: bool) -> Result<(), Diagnostic> {
         let mut tensors: Vec<Tensor> = self.session.read()?;
         tensors.extend(self.session.read_optimizer()?);
         let facts = BTreeMap::from([
@@ -213,9 +211,7 @@ impl Training<'_> {
             ("seed".to_owned(), self.config.train.seed.to_string()),
         ]);
         let bytes = checkpoint::to_bytes(&Checkpoint { tensors, facts }, self.session.precision);
-        names
-            .iter()
-            .try_for_each(|name| self.folder.checkpoint(name, &bytes))
+        self.folder.checkpoint(&bytes, best)
     }
 }
 

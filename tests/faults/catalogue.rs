@@ -88,7 +88,11 @@ impl<'a> Site<'a> {
 
     fn layer(&mut self, fits: impl Fn(&Layout, &Layer) -> bool) -> Option<&'a Layer> {
         let layout = self.layout;
-        let fitting: Vec<&Layer> = layout.layers.iter().filter(|layer| fits(layout, layer)).collect();
+        let fitting: Vec<&Layer> = layout
+            .layers
+            .iter()
+            .filter(|layer| fits(layout, layer))
+            .collect();
         self.one(&fitting)
     }
 
@@ -97,12 +101,20 @@ impl<'a> Site<'a> {
         self.layer(|layout, layer| layout.tokens[layer.word].starts_with(|c| letters.contains(c)))
     }
 
-    fn attribute(&mut self, fits: impl Fn(&str, Option<&str>) -> bool) -> Option<(&'a Layer, Attribute)> {
+    fn attribute(
+        &mut self,
+        fits: impl Fn(&str, Option<&str>) -> bool,
+    ) -> Option<(&'a Layer, Attribute)> {
         let layout = self.layout;
         let all: Vec<(&Layer, Attribute)> = layout
             .layers
             .iter()
-            .flat_map(|layer| layer.attributes.iter().map(move |attribute| (layer, *attribute)))
+            .flat_map(|layer| {
+                layer
+                    .attributes
+                    .iter()
+                    .map(move |attribute| (layer, *attribute))
+            })
             .filter(|(_, attribute)| {
                 let value = attribute.value.map(|at| layout.tokens[at].as_str());
                 fits(&layout.tokens[attribute.key], value)
@@ -149,7 +161,12 @@ impl<'a> Site<'a> {
             .arrows
             .iter()
             .copied()
-            .filter(|&arrow| !layout.brackets.iter().any(|b| b.open < arrow && arrow < b.close))
+            .filter(|&arrow| {
+                !layout
+                    .brackets
+                    .iter()
+                    .any(|b| b.open < arrow && arrow < b.close)
+            })
             .collect();
         self.one(&outer)
     }
@@ -203,7 +220,9 @@ fn arrow_doubled(site: &mut Site<'_>) -> Option<Fault> {
 
 fn arrow_misspelt(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = site.arrow()?;
-    let signs = ["-", ">", "=>", "-->", "→", ",", ";", "--", "->>", "=", "—", "~>", "<-", "- >"];
+    let signs = [
+        "-", ">", "=>", "-->", "→", ",", ";", "--", "->>", "=", "—", "~>", "<-", "- >",
+    ];
     let sign = site.word(&signs);
     let fault = Fault::replacing((arrow, arrow), &[sign], &["E0101", "E0104", "E0103"]);
     Some(fault.at(&[(arrow - 1, arrow + 1)]))
@@ -231,12 +250,21 @@ fn arrow_after_opener(site: &mut Site<'_>) -> Option<Fault> {
 fn layer_missing(site: &mut Site<'_>) -> Option<Fault> {
     let layout = site.layout;
     let layer = site.layer(|layout, layer| {
-        layer.first() > layout.start() && layout.tokens[layer.first() - 1] == "->" && layer.last() + 1 < layout.tokens.len()
+        layer.first() > layout.start()
+            && layout.tokens[layer.first() - 1] == "->"
+            && layer.last() + 1 < layout.tokens.len()
     })?;
     let (first, last) = (layer.first(), layer.last());
     let fault = Fault::replacing((first, last), &[], &["E0104"]).at(&[(first - 1, last + 1)]);
     // Both arrows are part of it.
-    let over = (first - 1, if layout.tokens[last + 1] == "->" { last + 1 } else { last });
+    let over = (
+        first - 1,
+        if layout.tokens[last + 1] == "->" {
+            last + 1
+        } else {
+            last
+        },
+    );
     Some(fault.over(&[over]))
 }
 
@@ -253,7 +281,11 @@ fn parenthesis_not_opened(site: &mut Site<'_>) -> Option<Fault> {
     let layer = site.layer(|_, layer| layer.open.is_some())?;
     let (open, close) = (layer.open?, layer.close?);
     let fault = Fault::replacing((open, open), &[], &["E0102", "E0101", "E0201"]);
-    Some(fault.at(&[(layer.word, close)]).over(&[(layer.word, close)]))
+    Some(
+        fault
+            .at(&[(layer.word, close)])
+            .over(&[(layer.word, close)]),
+    )
 }
 
 fn bracket_not_closed(site: &mut Site<'_>) -> Option<Fault> {
@@ -262,12 +294,18 @@ fn bracket_not_closed(site: &mut Site<'_>) -> Option<Fault> {
     // Which of several openers lacks its partner, nobody can tell.
     let mut places = vec![(bracket.head, bracket.open), (bracket.close, bracket.close)];
     for other in &layout.brackets {
-        if other.open < bracket.open && bracket.close < other.close || bracket.open < other.open && other.close < bracket.close {
+        if other.open < bracket.open && bracket.close < other.close
+            || bracket.open < other.open && other.close < bracket.close
+        {
             places.push((other.head, other.open));
         }
     }
     let fault = Fault::replacing((bracket.close, bracket.close), &[], &["E0102"]);
-    Some(fault.at(&places).over(&[(bracket.open, bracket.open), (bracket.close, bracket.close)]))
+    Some(
+        fault
+            .at(&places)
+            .over(&[(bracket.open, bracket.open), (bracket.close, bracket.close)]),
+    )
 }
 
 fn bracket_not_opened(site: &mut Site<'_>) -> Option<Fault> {
@@ -280,7 +318,11 @@ fn bracket_not_opened(site: &mut Site<'_>) -> Option<Fault> {
         }
     }
     let fault = Fault::replacing((bracket.open, bracket.open), &[], &["E0102", "E0101"]);
-    Some(fault.at(&places).over(&[(bracket.head, bracket.open), (bracket.close, bracket.close)]))
+    Some(
+        fault
+            .at(&places)
+            .over(&[(bracket.head, bracket.open), (bracket.close, bracket.close)]),
+    )
 }
 
 fn closer_doubled(site: &mut Site<'_>) -> Option<Fault> {
@@ -292,7 +334,13 @@ fn closer_doubled(site: &mut Site<'_>) -> Option<Fault> {
     let mut places = vec![(at, at)];
     if closer == "]" {
         // The first of the two may as well belong to a bracket around this one.
-        places.extend(site.layout.brackets.iter().filter(|b| b.open < at && at < b.close).map(|b| (b.close, b.close)));
+        places.extend(
+            site.layout
+                .brackets
+                .iter()
+                .filter(|b| b.open < at && at < b.close)
+                .map(|b| (b.close, b.close)),
+        );
     }
     Some(Fault::replacing((at, at), &[closer, closer], &["E0102"]).at(&places))
 }
@@ -300,14 +348,26 @@ fn closer_doubled(site: &mut Site<'_>) -> Option<Fault> {
 fn opener_doubled(site: &mut Site<'_>) -> Option<Fault> {
     let layout = site.layout;
     let bracket = layout.brackets.choose(site.random)?;
-    let fault = Fault::replacing((bracket.open, bracket.open), &["[", "["], &["E0102", "E0101"]);
-    Some(fault.at(&[(bracket.head, bracket.open)]).over(&[(bracket.head, bracket.open), (bracket.close, bracket.close)]))
+    let fault = Fault::replacing(
+        (bracket.open, bracket.open),
+        &["[", "["],
+        &["E0102", "E0101"],
+    );
+    Some(
+        fault
+            .at(&[(bracket.head, bracket.open)])
+            .over(&[(bracket.head, bracket.open), (bracket.close, bracket.close)]),
+    )
 }
 
 fn stray_closer(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = site.outer_arrow()?;
     let closer = site.word(&[")", "]"]);
-    Some(Fault::replacing((arrow, arrow), &[closer, "->"], &["E0102"]))
+    Some(Fault::replacing(
+        (arrow, arrow),
+        &[closer, "->"],
+        &["E0102"],
+    ))
 }
 
 fn round_repeat(site: &mut Site<'_>) -> Option<Fault> {
@@ -315,12 +375,18 @@ fn round_repeat(site: &mut Site<'_>) -> Option<Fault> {
     let (head, open, close) = (bracket.head, bracket.open, bracket.close);
     let mut fault = Fault::replacing((open, open), &["("], &["E0101", "E0102"]);
     fault.edits.push((close, vec![")".into()]));
-    Some(fault.at(&[(head, open), (close, close)]).over(&[(head, open), (close, close)]))
+    Some(
+        fault
+            .at(&[(head, open), (close, close)])
+            .over(&[(head, open), (close, close)]),
+    )
 }
 
 // ---- Garbage -------------------------------------------------------------------------------------------------------
 
-const GARBAGE: &[&str] = &["@", "$$", "???", "%", "é", "`", "!", "\"x\"", "^", "~", "🙂", "<<", "\\", "{}", "conv"];
+const GARBAGE: &[&str] = &[
+    "@", "$$", "???", "%", "é", "`", "!", "\"x\"", "^", "~", "🙂", "<<", "\\", "{}", "conv",
+];
 
 fn garbage_before_an_arrow(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = site.arrow()?;
@@ -333,7 +399,11 @@ fn garbage_after_an_arrow(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = site.arrow()?;
     let garbage = site.word(GARBAGE);
     let codes = &["E0101", "E0201"];
-    Some(Fault::replacing((arrow, arrow), &["->", garbage, "->"], codes))
+    Some(Fault::replacing(
+        (arrow, arrow),
+        &["->", garbage, "->"],
+        codes,
+    ))
 }
 
 fn garbage_in_attributes(site: &mut Site<'_>) -> Option<Fault> {
@@ -341,7 +411,10 @@ fn garbage_in_attributes(site: &mut Site<'_>) -> Option<Fault> {
     let garbage = site.word(GARBAGE);
     let word = site.token(attribute.key);
     let codes = &["E0101", "E0202", "E0204"];
-    Some(Fault::replacing((attribute.key, attribute.key), &[garbage, ",", word], codes).over(&[(attribute.key, attribute.last())]))
+    Some(
+        Fault::replacing((attribute.key, attribute.key), &[garbage, ",", word], codes)
+            .over(&[(attribute.key, attribute.last())]),
+    )
 }
 
 fn empty_bracket(site: &mut Site<'_>) -> Option<Fault> {
@@ -359,7 +432,11 @@ fn comma(site: &mut Site<'_>) -> Option<usize> {
 fn comma_missing(site: &mut Site<'_>) -> Option<Fault> {
     let comma = comma(site)?;
     let fault = Fault::replacing((comma, comma), &[], &["E0101", "E0103", "E0202", "E0204"]);
-    Some(fault.at(&[(comma - 1, comma + 1)]).over(&[(comma - 1, comma + 1)]))
+    Some(
+        fault
+            .at(&[(comma - 1, comma + 1)])
+            .over(&[(comma - 1, comma + 1)]),
+    )
 }
 
 fn comma_doubled(site: &mut Site<'_>) -> Option<Fault> {
@@ -384,7 +461,11 @@ fn semicolon_for_comma(site: &mut Site<'_>) -> Option<Fault> {
     let sign = site.word(&[";", ".", "|", "&"]);
     let codes = &["E0101", "E0103", "E0102"];
     let mut fault = Fault::replacing((comma, comma), &[sign], codes).at(&[(comma - 1, comma + 1)]);
-    let layer = site.layout.layers.iter().find(|layer| layer.open < Some(comma) && Some(comma) < layer.close)?;
+    let layer = site
+        .layout
+        .layers
+        .iter()
+        .find(|layer| layer.open < Some(comma) && Some(comma) < layer.close)?;
     if sign == "|" {
         // As if the parenthesis ended there.
         fault = fault.at(&[(layer.open?, comma + 1)]);
@@ -412,10 +493,16 @@ fn colon_for_equals(site: &mut Site<'_>) -> Option<Fault> {
     let (key, value) = (attribute.key, attribute.value?);
     let sign = site.word(&[":", ":=", "->", "-", "~"]);
     let codes = &["E0101", "E0103", "E0102", "E0204", "E0202"];
-    let layer = site.layout.layers.iter().find(|layer| layer.open < Some(key) && Some(key) < layer.close)?;
+    let layer = site
+        .layout
+        .layers
+        .iter()
+        .find(|layer| layer.open < Some(key) && Some(key) < layer.close)?;
     let fault = Fault::replacing((key + 1, key + 1), &[sign], codes);
     Some(if sign == "->" {
-        fault.at(&[(layer.open?, layer.close?)]).over(&[(layer.word, layer.last())])
+        fault
+            .at(&[(layer.open?, layer.close?)])
+            .over(&[(layer.word, layer.last())])
     } else {
         fault.at(&[(key, value)]).over(&[(key, value)])
     })
@@ -436,23 +523,45 @@ fn key_missing(site: &mut Site<'_>) -> Option<Fault> {
 }
 
 fn number_malformed(site: &mut Site<'_>) -> Option<Fault> {
-    let (_, attribute) = site.attribute(|_, value| value.is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit())))?;
+    let (_, attribute) = site
+        .attribute(|_, value| value.is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit())))?;
     let value = attribute.value?;
-    let number = site.word(&["3x", ".5", "1.2.3", "1e", "3..", "0x1F", "1_000", "5%", "3a", "--3", "2 x 2"]);
+    let number = site.word(&[
+        "3x", ".5", "1.2.3", "1e", "3..", "0x1F", "1_000", "5%", "3a", "--3", "2 x 2",
+    ]);
     let fault = Fault::replacing((value, value), &[number], &["E0103", "E0101"]);
-    Some(fault.at(&[(attribute.key, value)]).over(&[(attribute.key, value)]))
+    Some(
+        fault
+            .at(&[(attribute.key, value)])
+            .over(&[(attribute.key, value)]),
+    )
 }
 
 fn size_of_three(site: &mut Site<'_>) -> Option<Fault> {
     let (_, attribute) = site.attribute(|key, _| matches!(key, "kernel" | "stride" | "pad"))?;
     let value = attribute.value?;
     let fault = Fault::replacing((value, value), &["3x3x3"], &["E0103"]);
-    Some(fault.at(&[(attribute.key, value)]).over(&[(attribute.key, value)]))
+    Some(
+        fault
+            .at(&[(attribute.key, value)])
+            .over(&[(attribute.key, value)]),
+    )
 }
 
 fn sizes_malformed(site: &mut Site<'_>) -> Option<Fault> {
     let sizes = site.layout.sizes?;
-    let words = ["3x32", "3x32x", "3x32x32x3", "32", "axbxc", "3.5x8x8", "3X8X8", "-1x8x8", "0x8x8", "3x8x99999999999"];
+    let words = [
+        "3x32",
+        "3x32x",
+        "3x32x32x3",
+        "32",
+        "axbxc",
+        "3.5x8x8",
+        "3X8X8",
+        "-1x8x8",
+        "0x8x8",
+        "3x8x99999999999",
+    ];
     let words = site.word(&words);
     Some(Fault::replacing((sizes, sizes), &[words], &["E0103", "E0205", "E0101"]).at(&[(0, sizes)]))
 }
@@ -463,22 +572,40 @@ fn repeat_without_brackets(site: &mut Site<'_>) -> Option<Fault> {
     let layer = site.kind("CPNA")?;
     let first = layer.first();
     let word = site.token(first);
-    Some(Fault::replacing((first, first), &["3", "*", word], &["E0101"]).over(&[(first, layer.word)]))
+    Some(
+        Fault::replacing((first, first), &["3", "*", word], &["E0101"])
+            .over(&[(first, layer.word)]),
+    )
 }
 
 fn repeat_without_star(site: &mut Site<'_>) -> Option<Fault> {
-    let repeats: Vec<_> = site.layout.brackets.iter().filter(|b| b.head + 2 == b.open).collect();
+    let repeats: Vec<_> = site
+        .layout
+        .brackets
+        .iter()
+        .filter(|b| b.head + 2 == b.open)
+        .collect();
     let bracket = site.one(&repeats)?;
     let star = bracket.head + 1;
     let sign = site.word(&["", "x", "X", "**"]);
     let words: &[&str] = if sign.is_empty() { &[] } else { &[sign] };
-    let fault = Fault::replacing((star, star), words, &["E0101", "E0103"]).at(&[(bracket.head, bracket.open)]);
+    let fault = Fault::replacing((star, star), words, &["E0101", "E0103"])
+        .at(&[(bracket.head, bracket.open)]);
     Some(fault.over(&[(bracket.head, bracket.open), (bracket.close, bracket.close)]))
 }
 
-fn repeat_head(site: &mut Site<'_>, words: &[&'static str], codes: &'static [&'static str]) -> Option<Fault> {
-    let repeats: Vec<usize> =
-        site.layout.brackets.iter().filter(|b| b.head + 2 == b.open).map(|b| b.head).collect();
+fn repeat_head(
+    site: &mut Site<'_>,
+    words: &[&'static str],
+    codes: &'static [&'static str],
+) -> Option<Fault> {
+    let repeats: Vec<usize> = site
+        .layout
+        .brackets
+        .iter()
+        .filter(|b| b.head + 2 == b.open)
+        .map(|b| b.head)
+        .collect();
     let head = site.one(&repeats)?;
     let word = site.word(words);
     Some(Fault::replacing((head, head), &[word], codes).over(&[(head, head + 2)]))
@@ -489,23 +616,40 @@ fn repeat_count_malformed(site: &mut Site<'_>) -> Option<Fault> {
 }
 
 fn repeat_count_of_zero(site: &mut Site<'_>) -> Option<Fault> {
-    repeat_head(site, &["0", "-1", "99999999999999999999"], &["E0205", "E0103", "E0101", "E0308"])
+    repeat_head(
+        site,
+        &["0", "-1", "99999999999999999999"],
+        &["E0205", "E0103", "E0101", "E0308"],
+    )
 }
 
 fn sign_missing(site: &mut Site<'_>) -> Option<Fault> {
-    let joins: Vec<_> = site.layout.brackets.iter().filter(|b| b.head + 1 == b.open).collect();
+    let joins: Vec<_> = site
+        .layout
+        .brackets
+        .iter()
+        .filter(|b| b.head + 1 == b.open)
+        .collect();
     let bracket = site.one(&joins)?;
     let (head, open, close) = (bracket.head, bracket.open, bracket.close);
     let sign = site.word(&["", "*", "@", "&&", "++"]);
     let words: &[&str] = if sign.is_empty() { &[] } else { &[sign] };
-    Some(Fault::replacing((head, head), words, &["E0101"]).at(&[(head, open)]).over(&[(head, open), (close, close)]))
+    Some(
+        Fault::replacing((head, head), words, &["E0101"])
+            .at(&[(head, open)])
+            .over(&[(head, open), (close, close)]),
+    )
 }
 
 fn label_malformed(site: &mut Site<'_>) -> Option<Fault> {
     let layer = site.layer(|_, layer| layer.label.is_none())?;
     let label = site.word(&["Foo", "my-layer", "a.1", "_x", "1st", "É"]);
     let word = site.token(layer.word);
-    Some(Fault::replacing((layer.word, layer.word), &[label, ":", word], &["E0101"]))
+    Some(Fault::replacing(
+        (layer.word, layer.word),
+        &[label, ":", word],
+        &["E0101"],
+    ))
 }
 
 fn label_alone(site: &mut Site<'_>) -> Option<Fault> {
@@ -517,14 +661,19 @@ fn label_on_bracket(site: &mut Site<'_>) -> Option<Fault> {
     let bracket = site.layout.brackets.choose(site.random)?;
     let head = bracket.head;
     let word = site.token(head);
-    Some(Fault::replacing((head, head), &["block", ":", word], &["E0101"]).over(&[(head, bracket.open)]))
+    Some(
+        Fault::replacing((head, head), &["block", ":", word], &["E0101"])
+            .over(&[(head, bracket.open)]),
+    )
 }
 
 // ---- Words and values ----------------------------------------------------------------------------------------------
 
 fn kind_unknown(site: &mut Site<'_>) -> Option<Fault> {
     let word = site.layer(|_, _| true)?.word;
-    let kind = site.word(&["Q8", "X", "Z64", "D", "G1", "CC48", "CP8", "Softmax", "F_10"]);
+    let kind = site.word(&[
+        "Q8", "X", "Z64", "D", "G1", "CC48", "CP8", "Softmax", "F_10",
+    ]);
     Some(Fault::replacing((word, word), &[kind], &["E0201"]))
 }
 
@@ -536,7 +685,20 @@ fn kind_lower_case(site: &mut Site<'_>) -> Option<Fault> {
 
 fn kind_spelt_out(site: &mut Site<'_>) -> Option<Fault> {
     let word = site.layer(|_, _| true)?.word;
-    let kind = site.word(&["Conv48", "Conv2d96", "conv64", "Pool", "MaxPool2", "maxpool", "FC10", "Linear10", "ReLU", "relu", "BatchNorm", "Dense"]);
+    let kind = site.word(&[
+        "Conv48",
+        "Conv2d96",
+        "conv64",
+        "Pool",
+        "MaxPool2",
+        "maxpool",
+        "FC10",
+        "Linear10",
+        "ReLU",
+        "relu",
+        "BatchNorm",
+        "Dense",
+    ]);
     Some(Fault::replacing((word, word), &[kind], &["E0201"]))
 }
 
@@ -558,19 +720,29 @@ fn key_misspelt(site: &mut Site<'_>) -> Option<Fault> {
     let word = slip(site, site.token(attribute.key));
     // `std` without its t is nothing; `k` with a q is no key.
     let fault = Fault::replacing((attribute.key, attribute.key), &[&word], &["E0202"]);
-    Some(fault.at(&[(attribute.key, attribute.last())]).over(&[(attribute.key, attribute.last())]))
+    Some(
+        fault
+            .at(&[(attribute.key, attribute.last())])
+            .over(&[(attribute.key, attribute.last())]),
+    )
 }
 
 fn key_unknown(site: &mut Site<'_>) -> Option<Fault> {
     let layer = site.layer(|_, _| true)?;
-    let key = site.word(&["dilation", "lr", "padding", "Kernel", "filters", "name", "x1"]);
+    let key = site.word(&[
+        "dilation", "lr", "padding", "Kernel", "filters", "name", "x1",
+    ]);
     Some(site.extended(layer, &[key, "=", "1"], &["E0202"]))
 }
 
 fn flag_misspelt(site: &mut Site<'_>) -> Option<Fault> {
     let (_, attribute) = site.attribute(|_, value| value.is_none())?;
     let word = slip(site, site.token(attribute.key));
-    Some(Fault::replacing((attribute.key, attribute.key), &[&word], &["E0204", "E0202"]))
+    Some(Fault::replacing(
+        (attribute.key, attribute.key),
+        &[&word],
+        &["E0204", "E0202"],
+    ))
 }
 
 fn word_misspelt(site: &mut Site<'_>) -> Option<Fault> {
@@ -578,7 +750,11 @@ fn word_misspelt(site: &mut Site<'_>) -> Option<Fault> {
     let value = attribute.value?;
     let word = slip(site, site.token(value));
     let fault = Fault::replacing((value, value), &[&word], &["E0204"]);
-    Some(fault.at(&[(attribute.key, value)]).over(&[(attribute.key, value)]))
+    Some(
+        fault
+            .at(&[(attribute.key, value)])
+            .over(&[(attribute.key, value)]),
+    )
 }
 
 fn attribute_twice(site: &mut Site<'_>) -> Option<Fault> {
@@ -600,23 +776,50 @@ fn new_value(
     let value = attribute.value?;
     let word = site.word(values);
     let fault = Fault::replacing((value, value), &[word], codes);
-    Some(fault.at(&[(attribute.key, value)]).over(&[(attribute.key, value)]))
+    Some(
+        fault
+            .at(&[(attribute.key, value)])
+            .over(&[(attribute.key, value)]),
+    )
 }
 
 const WHOLES: &[&str] = &["kernel", "stride", "pad", "groups", "size"];
-const NUMBERS: &[&str] =
-    &["kernel", "stride", "pad", "groups", "size", "dropout", "std", "bias_init", "eps", "alpha", "beta", "k", "momentum"];
+const NUMBERS: &[&str] = &[
+    "kernel",
+    "stride",
+    "pad",
+    "groups",
+    "size",
+    "dropout",
+    "std",
+    "bias_init",
+    "eps",
+    "alpha",
+    "beta",
+    "k",
+    "momentum",
+];
 
 fn word_for_a_number(site: &mut Site<'_>) -> Option<Fault> {
     new_value(site, NUMBERS, &["relu", "three", "yes", "big"], &["E0204"])
 }
 
 fn number_for_a_word(site: &mut Site<'_>) -> Option<Fault> {
-    new_value(site, &["act", "init", "bias"], &["3", "0.5", "-1", "3x3"], &["E0204"])
+    new_value(
+        site,
+        &["act", "init", "bias"],
+        &["3", "0.5", "-1", "3x3"],
+        &["E0204"],
+    )
 }
 
 fn size_for_a_number(site: &mut Site<'_>) -> Option<Fault> {
-    new_value(site, &["groups", "size", "dropout", "std", "eps", "alpha"], &["3x3", "2x1"], &["E0204", "E0103"])
+    new_value(
+        site,
+        &["groups", "size", "dropout", "std", "eps", "alpha"],
+        &["3x3", "2x1"],
+        &["E0204", "E0103"],
+    )
 }
 
 fn fraction_for_a_whole(site: &mut Site<'_>) -> Option<Fault> {
@@ -626,7 +829,11 @@ fn fraction_for_a_whole(site: &mut Site<'_>) -> Option<Fault> {
 fn flag_with_value(site: &mut Site<'_>) -> Option<Fault> {
     let (_, attribute) = site.attribute(|_, value| value.is_none())?;
     let word = site.token(attribute.key);
-    Some(Fault::replacing((attribute.key, attribute.key), &[word, "=", "1"], &["E0204", "E0202"]))
+    Some(Fault::replacing(
+        (attribute.key, attribute.key),
+        &[word, "=", "1"],
+        &["E0204", "E0202"],
+    ))
 }
 
 fn key_without_value(site: &mut Site<'_>) -> Option<Fault> {
@@ -637,15 +844,32 @@ fn key_without_value(site: &mut Site<'_>) -> Option<Fault> {
 }
 
 fn value_of_zero(site: &mut Site<'_>) -> Option<Fault> {
-    new_value(site, &["kernel", "stride", "groups", "size"], &["0"], &["E0205"])
+    new_value(
+        site,
+        &["kernel", "stride", "groups", "size"],
+        &["0"],
+        &["E0205"],
+    )
 }
 
 fn value_negative(site: &mut Site<'_>) -> Option<Fault> {
-    new_value(site, &["kernel", "stride", "pad", "groups", "size", "dropout", "std", "eps"], &["-1", "-3"], &["E0205"])
+    new_value(
+        site,
+        &[
+            "kernel", "stride", "pad", "groups", "size", "dropout", "std", "eps",
+        ],
+        &["-1", "-3"],
+        &["E0205"],
+    )
 }
 
 fn value_too_large(site: &mut Site<'_>) -> Option<Fault> {
-    new_value(site, WHOLES, &["2147483648", "99999999999999999999"], &["E0205"])
+    new_value(
+        site,
+        WHOLES,
+        &["2147483648", "99999999999999999999"],
+        &["E0205"],
+    )
 }
 
 fn dropout_of_one(site: &mut Site<'_>) -> Option<Fault> {
@@ -694,7 +918,11 @@ fn label_generated(site: &mut Site<'_>) -> Option<Fault> {
     let word = site.layer(|_, layer| layer.label.is_none())?.word;
     let label = site.word(&["c2", "f1", "a3", "add1", "cat12", "p0", "n77"]);
     let token = site.token(word);
-    Some(Fault::replacing((word, word), &[label, ":", token], &["E0206"]))
+    Some(Fault::replacing(
+        (word, word),
+        &[label, ":", token],
+        &["E0206"],
+    ))
 }
 
 // ---- Contradictions and shapes -------------------------------------------------------------------------------------
@@ -703,7 +931,10 @@ fn label_generated(site: &mut Site<'_>) -> Option<Fault> {
 fn without<'a>(site: &mut Site<'a>, letter: &str, keys: &[&str]) -> Option<&'a Layer> {
     site.layer(|layout, layer| {
         layout.tokens[layer.word].starts_with(letter)
-            && !layer.attributes.iter().any(|a| keys.contains(&layout.tokens[a.key].as_str()))
+            && !layer
+                .attributes
+                .iter()
+                .any(|a| keys.contains(&layout.tokens[a.key].as_str()))
     })
 }
 
@@ -727,13 +958,20 @@ fn global_with_kernel(site: &mut Site<'_>) -> Option<Fault> {
 
 fn same_with_even_kernel(site: &mut Site<'_>) -> Option<Fault> {
     let layer = without(site, "C", &["kernel", "pad"])?;
-    let fault = site.extended(layer, &["pad", "=", "same", ",", "kernel", "=", "4"], &["E0208"]);
+    let fault = site.extended(
+        layer,
+        &["pad", "=", "same", ",", "kernel", "=", "4"],
+        &["E0208"],
+    );
     Some(whole(fault, layer))
 }
 
 fn key_of_another_variant(site: &mut Site<'_>) -> Option<Fault> {
     let layer = site.layer(|layout, layer| {
-        layer.attributes.iter().any(|a| layout.tokens[a.key] == "meanvar")
+        layer
+            .attributes
+            .iter()
+            .any(|a| layout.tokens[a.key] == "meanvar")
     })?;
     let fault = site.extended(layer, &["beta", "=", "0.5"], &["E0202"]);
     Some(whole(fault, layer))
@@ -772,7 +1010,10 @@ fn too_many_weights(site: &mut Site<'_>) -> Option<Fault> {
 fn too_many_layers(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = site.outer_arrow()?;
     let repeat = site.word(&["20000*[A]", "200*[200*[A]]", "2147483647*[A -> A]"]);
-    Some(site.inserted(arrow, &[repeat], &["E0308"]).at(&[(site.layout.start(), site.layout.tokens.len() - 1)]))
+    Some(
+        site.inserted(arrow, &[repeat], &["E0308"])
+            .at(&[(site.layout.start(), site.layout.tokens.len() - 1)]),
+    )
 }
 
 fn no_classifier(site: &mut Site<'_>) -> Option<Fault> {
@@ -786,7 +1027,9 @@ fn no_classifier(site: &mut Site<'_>) -> Option<Fault> {
 fn on_the_classifier(site: &mut Site<'_>, words: &[&str]) -> Fault {
     let layer = site.layout.classifier();
     let fault = site.extended(layer, words, &["E0306"]);
-    fault.over(&[(layer.first(), layer.last())]).needs(Needs::WholeText)
+    fault
+        .over(&[(layer.first(), layer.last())])
+        .needs(Needs::WholeText)
 }
 
 fn classifier_with_activation(site: &mut Site<'_>) -> Option<Fault> {

@@ -79,7 +79,11 @@ impl Layout {
                 "[" => {
                     let head = at - if tokens[at - 1] == "*" { 2 } else { 1 };
                     open.push(layout.brackets.len());
-                    layout.brackets.push(Bracket { head, open: at, close: at });
+                    layout.brackets.push(Bracket {
+                        head,
+                        open: at,
+                        close: at,
+                    });
                 }
                 "]" => layout.brackets[open.pop().expect("an opener")].close = at,
                 "+" | "&" => {}
@@ -169,7 +173,13 @@ impl Rendered {
             let mut place: Option<Range<usize>> = None;
             for piece in pieces {
                 let after_input = layout.sizes.is_some() && index == layout.start();
-                text.push_str(&gap(&before, piece, style, after_input && place.is_none(), random));
+                text.push_str(&gap(
+                    &before,
+                    piece,
+                    style,
+                    after_input && place.is_none(),
+                    random,
+                ));
                 let start = text.len();
                 text.push_str(piece);
                 place = Some(place.map_or(start, |place| place.start)..text.len());

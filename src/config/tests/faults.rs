@@ -233,7 +233,7 @@ fn what_is_not_implemented_is_refused() {
         "[device]\nprecision = \"tf32\"",
         &[],
         "E0403",
-        "may be `f32` or `f64`",
+        "write `precision = \"f32\"` or `precision = \"f64\"`",
     );
     one_problem(
         "[data]\naugment = { flip = true }",

@@ -17,7 +17,7 @@ pub const FOLDER_VARIABLE: &str = "NETC_CACHE_DIR";
 /// Marks netc's files.
 const MAGIC: &[u8; 8] = b"netc-clp";
 /// The file's form; also part of the key. Counts up whenever the form or the way of building changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Magic, version, key, checksum.
 const HEADER: usize = 8 + 4 + 32 + 32;
 

@@ -73,22 +73,6 @@ struct LoadedPlan {
 
 const NOT_LOADED: &str = "internal error: a plan that is not loaded on this device";
 
-impl Held {
-    /// Keeps new programs in the cache, where all their kernels ran.
-    fn keep_programs(&mut self, cache: &Cache) {
-        let kernels = self
-            .plans
-            .iter()
-            .flatten()
-            .flat_map(|LoadedPlan { steps, plan, .. }| {
-                let steps = steps.iter().zip(&plan.steps);
-                steps
-                    .map(|(prepared, step)| (&step.call.kernel, plan.precision, prepared.has_run()))
-            });
-        self.programs.keep(cache, kernels);
-    }
-}
-
 impl OpenClDevice {
     /// Opens a device, with the user's cache of compiled programs.
     ///
@@ -145,7 +129,6 @@ impl OpenClDevice {
     /// E0704 the device failed.
     pub fn clear(&mut self) -> Result<(), Diagnostic> {
         self.finish()?;
-        self.held.keep_programs(&self.cache);
         self.held.plans.iter_mut().for_each(|plan| *plan = None);
         self.held.memory = Memory::default();
         Ok(())
@@ -306,7 +289,6 @@ impl Device for OpenClDevice {
 impl Drop for OpenClDevice {
     fn drop(&mut self) {
         if !self.lost && self.held.queue.finish().is_ok() {
-            self.held.keep_programs(&self.cache);
             // SAFETY: dropped once, here, and not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.held) };
         }

@@ -4,10 +4,10 @@
 //! several at a time. Programs come from the cache on disk, else from the compiler. Knows kernels as the planner asks
 //! for them ([`Kernel`]), nothing of buffers.
 //!
-//! Binaries are kept late on CPUs: PoCL finishes a kernel at its first launch, and only a binary taken afterwards holds
-//! that work. Measured with PoCL 3.1, 2026-11-24, a 12x16 register tile: from the text 0.25 s and 0.12 s more at the
-//! first launch; from the text with PoCL's own cache 55 ms; from such a binary 1.1 ms and no more. Taking the binary
-//! costs 0.15 s, since PoCL then compiles the kernel once more for any group size.
+//! On CPUs a program is compiled and linked in two calls, and what is kept is the compiled object. PoCL finishes a
+//! kernel at its first launch and keeps that work in a cache of its own, so the object is all that is missing; the
+//! binary of a linked program would cost 0.1 s a kernel, since PoCL finishes each once more for any group size
+//! (PoCL 3.1, 2026-11-25: 4 to 6 s for the 45 kernels of a training step).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::CString;
@@ -32,7 +32,7 @@ use crate::plan::Class;
 #[derive(Debug, Default)]
 pub struct Programs {
     units: HashMap<Unit, Place>,
-    programs: Vec<Built>,
+    programs: Vec<Program>,
 }
 
 /// Where a unit is.
@@ -42,14 +42,6 @@ struct Place {
     program: usize,
     /// What its functions' names end with there.
     suffix: String,
-}
-
-/// A program that is ready.
-#[derive(Debug)]
-struct Built {
-    program: Program,
-    /// The cache's key, while the cache does not have the program.
-    unkept: Option<Key>,
 }
 
 impl Programs {
@@ -72,8 +64,8 @@ impl Programs {
                 .insert(kernel.function);
         }
         wanted.retain(|unit, _| !self.units.contains_key(unit));
-        let late = queue.found.limits.class == Class::Cpu;
-        if late && wanted.len() > 1 && self.build_bundle(queue, cache, &wanted) {
+        let on_cpu = queue.found.limits.class == Class::Cpu;
+        if on_cpu && wanted.len() > 1 && self.build_bundle(queue, cache, &wanted) {
             return Ok(());
         }
         let results = in_parallel(wanted.into_iter().collect(), |(unit, functions)| {
@@ -87,13 +79,10 @@ impl Programs {
             .run();
             built
                 .map_err(|stop| stop.diagnostic(queue, &unit, &functions))
-                .map(|built| (unit, built))
+                .map(|program| (unit, program))
         });
         for result in results {
-            let (unit, mut built) = result?;
-            if !late {
-                built.keep(cache);
-            }
+            let (unit, program) = result?;
             self.units.insert(
                 unit,
                 Place {
@@ -101,7 +90,7 @@ impl Programs {
                     suffix: String::new(),
                 },
             );
-            self.programs.push(built);
+            self.programs.push(program);
         }
         Ok(())
     }
@@ -120,7 +109,7 @@ impl Programs {
         });
         let text = bundle::bundle(&parts.collect::<Vec<_>>());
         let options = wanted.keys().next().map_or("", Unit::base_options);
-        let Ok(built) = (Build {
+        let Ok(program) = (Build {
             queue,
             cache,
             text: &text,
@@ -136,36 +125,13 @@ impl Programs {
             };
             self.units.insert(unit.clone(), place);
         }
-        self.programs.push(built);
+        self.programs.push(program);
         true
     }
 
     /// How many programs there are.
     pub fn count(&self) -> usize {
         self.programs.len()
-    }
-
-    /// Keeps the programs that the cache lacks and of which every kernel ran. `kernels` are those of all loaded plans,
-    /// each with whether it ran.
-    pub fn keep<'a>(
-        &mut self,
-        cache: &Cache,
-        kernels: impl Iterator<Item = (&'a Kernel, Precision, bool)>,
-    ) {
-        let mut ran: HashMap<Unit, bool> = HashMap::new();
-        for (kernel, precision, has_run) in kernels {
-            *ran.entry(Unit::of(kernel, precision)).or_insert(true) &= has_run;
-        }
-        let idle = self
-            .units
-            .iter()
-            .filter(|(unit, _)| ran.get(*unit) != Some(&true));
-        let idle: BTreeSet<usize> = idle.map(|(_, place)| place.program).collect();
-        for (index, built) in self.programs.iter_mut().enumerate() {
-            if !idle.contains(&index) {
-                built.keep(cache);
-            }
-        }
     }
 
     /// A kernel of a unit that was built, without arguments.
@@ -184,7 +150,7 @@ impl Programs {
             .units
             .get(&unit)
             .expect("internal error: a unit was not built");
-        let program = &self.programs[place.program].program;
+        let program = &self.programs[place.program];
         let name = format!("{function}{}", place.suffix);
         let name = CString::new(name).expect("internal error: a function's name with a zero in it");
         let handle = created("clCreateKernel", |status| {
@@ -261,7 +227,7 @@ impl Stop {
 
 impl Build<'_> {
     /// From the cache, else from the compiler.
-    fn run(&self) -> Result<Built, Stop> {
+    fn run(&self) -> Result<Program, Stop> {
         let found = &self.queue.found;
         let device = &found.description;
         let platform = [
@@ -272,23 +238,29 @@ impl Build<'_> {
         ];
         let [platform, version, name, driver] = platform.map(String::as_str);
         let key = Key::of(&[self.text, self.options, platform, version, name, driver]);
-        match self
+        if let Some(program) = self
             .cache
             .read(&key)
             .and_then(|binary| self.load(&binary).ok())
         {
-            Some(program) => Ok(Built {
-                program,
-                unkept: None,
-            }),
-            None => Ok(Built {
-                program: self.compile()?,
-                unkept: Some(key),
-            }),
+            return Ok(program);
         }
+        let program = self.source()?;
+        let failed = |failure| Stop {
+            failure,
+            log: Some(self.log(&program)),
+        };
+        if found.limits.class != Class::Cpu {
+            self.build(&program).map_err(failed)?;
+            self.keep(&key, &program);
+            return Ok(program);
+        }
+        self.compile(&program).map_err(failed)?;
+        self.keep(&key, &program);
+        Ok(self.link(&program)?)
     }
 
-    /// From a binary that this driver once gave; it may refuse it all the same.
+    /// From what the cache kept; the driver may refuse it all the same.
     fn load(&self, binary: &[u8]) -> Result<Program, Failure> {
         let (context, device) = (&self.queue.context, self.queue.found.device.as_raw());
         let (length, start) = (binary.len(), binary.as_ptr());
@@ -310,12 +282,15 @@ impl Build<'_> {
         // SAFETY: a new program, which now belongs to this value.
         let program = unsafe { Program::from_raw_create_ptr(handle) };
         check("clCreateProgramWithBinary", status)?;
+        if self.queue.found.limits.class == Class::Cpu {
+            return self.link(&program);
+        }
         self.build(&program)?;
         Ok(program)
     }
 
-    /// From the text.
-    fn compile(&self) -> Result<Program, Stop> {
+    /// The text as a program that is not compiled yet.
+    fn source(&self) -> Result<Program, Failure> {
         let (length, start) = (self.text.len(), self.text.as_ptr().cast());
         let handle = created("clCreateProgramWithSource", |status| {
             // SAFETY: one text of this length, which the call copies.
@@ -331,19 +306,17 @@ impl Build<'_> {
             }
         })?;
         // SAFETY: a new program, which now belongs to this value.
-        let program = unsafe { Program::from_raw_create_ptr(handle) };
-        self.build(&program).map_err(|failure| Stop {
-            failure,
-            log: Some(self.log(&program)),
-        })?;
-        Ok(program)
+        Ok(unsafe { Program::from_raw_create_ptr(handle) })
     }
 
-    /// Compiles or links a program for the device.
+    /// The compiler's options, for the call.
+    fn options(&self) -> CString {
+        CString::new(self.options).expect("internal error: options with a zero in them")
+    }
+
+    /// Compiles and links a program in one.
     fn build(&self, program: &Program) -> Result<(), Failure> {
-        let options =
-            CString::new(self.options).expect("internal error: options with a zero in them");
-        let device = self.queue.found.device.as_raw();
+        let (options, device) = (self.options(), self.queue.found.device.as_raw());
         // SAFETY: one device; the options end with a zero; without a callback the call waits.
         let status = unsafe {
             ffi::clBuildProgram(
@@ -358,6 +331,59 @@ impl Build<'_> {
         check("clBuildProgram", status)
     }
 
+    /// Compiles a program to an object that can be linked.
+    fn compile(&self, program: &Program) -> Result<(), Failure> {
+        let (options, device) = (self.options(), self.queue.found.device.as_raw());
+        // SAFETY: one device, no headers; the options end with a zero; without a callback the call waits.
+        let status = unsafe {
+            ffi::clCompileProgram(
+                program.as_ptr(),
+                1,
+                &raw const device,
+                options.as_ptr(),
+                0,
+                ptr::null(),
+                ptr::null(),
+                None,
+                ptr::null_mut(),
+            )
+        };
+        check("clCompileProgram", status)
+    }
+
+    /// Links a compiled object to a program of its own.
+    fn link(&self, object: &Program) -> Result<Program, Failure> {
+        let (context, device) = (&self.queue.context, self.queue.found.device.as_raw());
+        let object = object.as_ptr();
+        let handle = created("clLinkProgram", |status| {
+            // SAFETY: one device, one compiled object; no options; without a callback the call waits.
+            unsafe {
+                ffi::clLinkProgram(
+                    context.as_ptr(),
+                    1,
+                    &raw const device,
+                    c"".as_ptr(),
+                    1,
+                    &raw const object,
+                    None,
+                    ptr::null_mut(),
+                    status,
+                )
+            }
+        })?;
+        // SAFETY: a new program, which now belongs to this value.
+        Ok(unsafe { Program::from_raw_create_ptr(handle) })
+    }
+
+    /// Keeps a program's binary. A cache or a driver that refuses costs the next start its time, nothing else.
+    fn keep(&self, key: &Key, program: &Program) {
+        if let Some(entry) = self.cache.entry(key)
+            && let Ok(binary) = binary(program)
+        {
+            entry.keep(&binary);
+        }
+    }
+
     /// The compiler's log.
     fn log(&self, program: &Program) -> String {
         let device = self.queue.found.device.as_raw();
@@ -369,18 +395,6 @@ impl Build<'_> {
             }
         });
         call::text(&log.unwrap_or_default())
-    }
-}
-
-impl Built {
-    /// Keeps the program where the cache lacks it. Tried once: a cache that refuses does so again.
-    fn keep(&mut self, cache: &Cache) {
-        let Some(entry) = self.unkept.take().and_then(|key| cache.entry(&key)) else {
-            return;
-        };
-        if let Ok(binary) = binary(&self.program) {
-            entry.keep(&binary);
-        }
     }
 }
 

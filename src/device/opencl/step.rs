@@ -20,7 +20,6 @@ pub struct Prepared {
     /// The arguments that are set anew for each run, with their index.
     scalars: Vec<(ffi::cl_uint, Scalar)>,
     precision: Precision,
-    has_run: bool,
 }
 
 impl Prepared {
@@ -39,6 +38,7 @@ impl Prepared {
             match argument {
                 Argument::Buffer(id, _) => set(&kernel, index, &buffers.get(id.0).as_ptr())?,
                 Argument::Scalar(scalar) => scalars.push((index, *scalar)),
+                Argument::Size(value) => set(&kernel, index, value)?,
             }
         }
         let grid = Grid::new(step.call.kernel.global, step.call.kernel.local);
@@ -47,7 +47,6 @@ impl Prepared {
             grid,
             scalars,
             precision,
-            has_run: false,
         })
     }
 
@@ -72,14 +71,7 @@ impl Prepared {
         }
         // SAFETY: the kernels are netc's own; the planner gives them buffers and work sizes that belong together, which
         // the self-test and the sentinels of the kernel tests check.
-        unsafe { queue.launch(&self.kernel, &self.grid) }?;
-        self.has_run = true;
-        Ok(())
-    }
-
-    /// Whether it was ever launched.
-    pub fn has_run(&self) -> bool {
-        self.has_run
+        unsafe { queue.launch(&self.kernel, &self.grid) }
     }
 }
 

@@ -9,6 +9,7 @@ use super::super::emit::{
 };
 use super::super::real::Real;
 use super::super::shape::Shape;
+use super::super::signal::{Flow, Gradient, Signal, response};
 use super::super::view::{D_DST, D_SRC, DST, SRC, View};
 use super::super::{Fault, Kind, Op};
 
@@ -80,6 +81,15 @@ impl LocalResponse {
     }
 }
 
+impl LocalResponse {
+    /// What is expected of the formula, for the channels of this input.
+    fn expected(&self, input: &Flow<'_>) -> response::Factors {
+        let channels = input.shape.channels();
+        let neighbours = self.size.min(channels).saturating_sub(1);
+        response::factors(input.signal, neighbours, self.alpha, self.beta, self.k)
+    }
+}
+
 impl Op for LocalResponse {
     fn kind(&self) -> &'static Kind {
         &super::KIND
@@ -87,6 +97,19 @@ impl Op for LocalResponse {
 
     fn output(&self, inputs: &[Shape]) -> Result<Shape, Fault> {
         image_only(&super::KIND, inputs[0]).map(|_| inputs[0])
+    }
+
+    fn signal(&self, inputs: &[Flow<'_>], _: Shape) -> Signal {
+        let input = &inputs[0];
+        let factor = self.expected(input).forward.sqrt();
+        input.signal.scaled(factor)
+    }
+
+    fn gradient(&self, inputs: &[Flow<'_>], _: Shape, d_dst: Gradient) -> Vec<Gradient> {
+        vec![Gradient {
+            square: d_dst.square * self.expected(&inputs[0]).backward,
+            ..d_dst
+        }]
     }
 
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {

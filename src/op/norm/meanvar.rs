@@ -9,6 +9,7 @@ use super::super::emit::{
 };
 use super::super::real::Real;
 use super::super::shape::Shape;
+use super::super::signal::{Flow, Gradient, Signal, field};
 use super::super::view::{D_DST, D_SRC, DST, SRC, View};
 use super::super::{Fault, Kind, Op};
 
@@ -67,6 +68,12 @@ fn for_rows(view: &View, n: usize, mut f: impl FnMut(usize)) {
     }
 }
 
+/// The expected square of a map's mean: what all of its pixels share.
+fn common(input: &Flow<'_>) -> f64 {
+    let [_, height, width] = input.shape.dimensions();
+    field::pairs(&input.signal.moments, (height, width), 0.0)
+}
+
 impl Op for MeanVariance {
     fn kind(&self) -> &'static Kind {
         &super::KIND
@@ -74,6 +81,16 @@ impl Op for MeanVariance {
 
     fn output(&self, inputs: &[Shape]) -> Result<Shape, Fault> {
         image_only(&super::KIND, inputs[0]).map(|_| inputs[0])
+    }
+
+    fn signal(&self, inputs: &[Flow<'_>], _: Shape) -> Signal {
+        let signal = inputs[0].signal;
+        signal.normalized(common(&inputs[0]), self.eps)
+    }
+
+    fn gradient(&self, inputs: &[Flow<'_>], _: Shape, d_dst: Gradient) -> Vec<Gradient> {
+        let variance = (inputs[0].signal.square() - common(&inputs[0])).max(0.0);
+        vec![Gradient::of(d_dst.square / (variance + self.eps))]
     }
 
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {

@@ -16,6 +16,11 @@ use super::view::{D_DST, D_SRC, DST, SRC, View};
 use host::{BackwardBias, BackwardData, BackwardWeight, Forward, SumChunks, Transpose};
 use tile::Tile;
 
+/// Channels whose bias gradient one work-item sums on a CPU.
+const BIAS_BLOCK: usize = 64;
+/// Numbers that one work-item sums over all chunks on a CPU.
+const SUM_BLOCK: usize = 1024;
+
 /// The geometry of one product.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Product {
@@ -295,106 +300,71 @@ impl Product {
     ) {
         let views = |kernel: Kernel| d_dst.view.define(self.src.define(kernel, SRC), D_DST);
         let panels = self.panels.groups * self.panels.count();
-        let name = site.named("backward.weight");
-        let source = site.source().buffer;
-        match machine.limits.class {
-            Class::Cpu => {
+        // The host sums eight chunks of images side by side, whatever its number of threads: the same bits.
+        let (cores, class) = (machine.limits.cores, machine.limits.class);
+        let chunks = match class {
+            Class::Cpu => (8 * cores).div_ceil(panels).max(4),
+            Class::Host => 8,
+            Class::Gpu => 1,
+        };
+        let chunk = self.images().div_ceil(self.images().min(chunks));
+        let chunks = self.images().div_ceil(chunk);
+        let kernel =
+            if class == Class::Cpu {
+                let run = self.run();
                 let tile = Tile::weight(
                     machine,
-                    self.run(),
+                    run,
                     self.panels.height,
                     self.panels.panel,
-                    self.run() != self.panels.inputs,
+                    run != self.panels.inputs,
                 );
-                let runs = self.panels.depth() / self.run();
                 let tiles = if tile.filter_rows > 1 {
                     1
                 } else {
-                    self.run().div_ceil(tile.tile.rows)
+                    run.div_ceil(tile.tile.rows)
                 };
                 // Chunks of images: enough work-items for every core, and short sums. Where they do not suffice (one
                 // image, a fully connected layer) the tiles are work-items too.
-                let tiles_in_all = runs / tile.filter_rows * tiles;
-                let chunks = self
-                    .images()
-                    .min((8 * machine.limits.cores).div_ceil(panels).max(4));
-                let chunk = self.images().div_ceil(chunks);
-                let chunks = self.images().div_ceil(chunk);
-                let split = if chunks * panels >= 4 * machine.limits.cores {
+                let split = if self.images() > 1 && chunks * panels >= 4 * cores {
                     1
                 } else {
-                    tiles_in_all
+                    self.panels.depth() / run / tile.filter_rows * tiles
                 };
-                let split = if self.images() == 1 {
-                    tiles_in_all
-                } else {
-                    split
-                };
-                let kernel = tile
-                    .tile
+                tile.tile
                     .define(views(self.kernel(
                         "product_backward_weight_tiled",
                         "BACKWARD_WEIGHT_TILED",
                     )))
-                    .define("RUN", self.run())
+                    .define("RUN", run)
                     .define("ROWS", tile.filter_rows)
                     .define("TILES", tiles)
                     .define("CHUNK", chunk)
                     .define("SPLIT", split)
                     .global([split, panels, chunks])
-                    .single();
-                let host = BackwardWeight {
-                    product: *self,
-                    d_dst: d_dst.view,
-                    chunk,
-                };
-                self.in_chunks(
-                    &name,
-                    site,
-                    chunks,
-                    self.panels.elements(),
-                    d_weight,
-                    ledger,
-                    |sums| {
-                        Call::new(kernel, host)
-                            .read(source)
-                            .read(d_dst.buffer)
-                            .write(sums)
-                    },
-                );
-            }
-            class => {
-                let kernel =
-                    views(self.kernel("product_backward_weight_naive", "BACKWARD_WEIGHT_NAIVE"))
-                        .global([self.panels.depth() * self.panels.panel, panels, 1]);
-                // The host sums eight chunks of images side by side, whatever its number of threads: the same bits.
-                let chunks = if class == Class::Host {
-                    self.images().min(8)
-                } else {
-                    1
-                };
-                let host = BackwardWeight {
-                    product: *self,
-                    d_dst: d_dst.view,
-                    chunk: self.images().div_ceil(chunks),
-                };
-                let chunks = self.images().div_ceil(host.chunk);
-                self.in_chunks(
-                    &name,
-                    site,
-                    chunks,
-                    self.panels.elements(),
-                    d_weight,
-                    ledger,
-                    |sums| {
-                        Call::new(kernel, host)
-                            .read(source)
-                            .read(d_dst.buffer)
-                            .write(sums)
-                    },
-                );
-            }
-        }
+                    .single()
+            } else {
+                views(self.kernel("product_backward_weight_naive", "BACKWARD_WEIGHT_NAIVE"))
+                    .global([self.panels.depth() * self.panels.panel, panels, 1])
+            };
+        let host = BackwardWeight {
+            product: *self,
+            d_dst: d_dst.view,
+            chunk,
+        };
+        let parts = Parts {
+            chunks,
+            count: self.panels.elements(),
+            destination: d_weight,
+        };
+        let source = site.source().buffer;
+        let name = site.named("backward.weight");
+        parts.sum(&name, site.layer, machine, ledger, |sums| {
+            Call::new(kernel, host)
+                .read(source)
+                .read(d_dst.buffer)
+                .write(sums)
+        });
     }
 
     fn backward_bias(
@@ -417,56 +387,59 @@ impl Product {
         let chunks = rows.div_ceil(chunk);
         let kernel = Kernel::new("product", "product_backward_bias", 1)
             .define("BACKWARD_BIAS", 1)
-            .define("N", self.images())
-            .define("OH", oh)
-            .define("OW", ow)
-            .define("CHANNELS", channels)
-            .define("CHUNK", chunk)
-            .global([channels, chunks, 1]);
-        let kernel = d_dst.view.define(kernel, D_DST);
-        let host = BackwardBias {
-            d_dst: d_dst.view,
-            chunk,
-        };
-        self.in_chunks(
-            &site.named("backward.bias"),
-            site,
+            .blocks(channels, BIAS_BLOCK, machine)
+            .rows(chunks);
+        let view = d_dst.view;
+        let host = BackwardBias { d_dst: view, chunk };
+        let parts = Parts {
             chunks,
-            channels,
-            d_bias,
-            ledger,
-            |sums| Call::new(kernel, host).read(d_dst.buffer).write(sums),
-        );
+            count: channels,
+            destination: d_bias,
+        };
+        let name = site.named("backward.bias");
+        parts.sum(&name, site.layer, machine, ledger, |sums| {
+            let call = Call::new(kernel, host).read(d_dst.buffer).write(sums);
+            let sizes = [channels, rows, chunk, oh, ow];
+            let strides = [view.origin, view.image, view.row, view.pixel];
+            sizes.into_iter().chain(strides).fold(call, Call::size)
+        });
     }
+}
 
-    /// A call that writes one part a chunk, and the sum of the parts; one chunk goes straight to its destination.
-    fn in_chunks(
+/// A gradient in parts, one a chunk of the batch.
+struct Parts {
+    chunks: usize,
+    /// Numbers of a part.
+    count: usize,
+    destination: BufferId,
+}
+
+impl Parts {
+    /// Asks for a call that writes all parts, and for their sum; one part goes straight to the destination.
+    fn sum(
         &self,
         name: &str,
-        site: &Site,
-        chunks: usize,
-        count: usize,
-        destination: BufferId,
+        layer: usize,
+        machine: &Machine,
         ledger: &mut Ledger,
         call: impl FnOnce(BufferId) -> Call,
     ) {
+        let (chunks, count) = (self.chunks, self.count);
         if chunks == 1 {
-            ledger.step(name, Some(site.layer), call(destination));
+            ledger.step(name, Some(layer), call(self.destination));
             return;
         }
         let sums = ledger.buffer(format!("{name}.sums"), Element::Real, chunks * count);
-        ledger.step(name, Some(site.layer), call(sums));
-        let kernel = Kernel::new("product", "product_sum_chunks", count)
+        ledger.step(name, Some(layer), call(sums));
+        let kernel = Kernel::new("product", "product_sum_chunks", 1)
             .define("SUM_CHUNKS", 1)
-            .define("COUNT", count)
-            .define("CHUNKS", chunks);
-        ledger.step(
-            format!("{name}.sum"),
-            Some(site.layer),
-            Call::new(kernel, SumChunks { count })
-                .read(sums)
-                .write(destination),
-        );
+            .blocks(count, SUM_BLOCK, machine);
+        let call = Call::new(kernel, SumChunks { count })
+            .read(sums)
+            .write(self.destination)
+            .size(count)
+            .size(chunks);
+        ledger.step(format!("{name}.sum"), Some(layer), call);
     }
 }
 

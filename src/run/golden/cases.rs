@@ -406,6 +406,7 @@ impl Rig<'_> {
                 count,
                 decays: true,
             },
+            &self.machine,
             &mut ledger,
         );
         let runner = Runner::load(device, self.assemble(ledger, 1, w))?;

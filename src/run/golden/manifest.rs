@@ -7,6 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::file;
 
 /// The whole manifest.
 #[derive(Debug, Deserialize)]
@@ -87,7 +88,7 @@ impl Directory {
                 ),
             ));
         }
-        let text = std::fs::read(&manifest).map_err(|e| unreadable(&manifest, &e))?;
+        let text = file::read(&manifest)?;
         let manifest: Manifest =
             serde_json::from_slice(&text).map_err(|e| broken(&manifest, &e.to_string()))?;
         if manifest.format != "netc-golden 1" {
@@ -100,10 +101,7 @@ impl Directory {
         for case in &manifest.cases {
             if !files.contains_key(&case.file) {
                 let file = path.join(&case.file);
-                files.insert(
-                    case.file.clone(),
-                    std::fs::read(&file).map_err(|e| unreadable(&file, &e))?,
-                );
+                files.insert(case.file.clone(), file::read(&file)?);
             }
         }
         Ok(Self {
@@ -160,13 +158,6 @@ impl Directory {
             data,
         })
     }
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::error(
-        Code::E0901,
-        format!("`{}` cannot be read: {error}", path.display()),
-    )
 }
 
 fn broken(path: &Path, what: &str) -> Diagnostic {

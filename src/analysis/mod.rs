@@ -1,0 +1,88 @@
+//! What can be said of a network before it runs.
+//!
+//! Owns: the [`signal()`] at the start and what it warns of ([`warning`]), the input's statistics from a data set
+//! ([`input`]), the [`cost`] and who bears most of it, and the checks of a network and its configuration together
+//! ([`pair`]). Reads graphs, plans, configurations and data sets, runs nothing.
+
+pub mod cost;
+pub mod input;
+pub mod pair;
+pub mod warning;
+
+use crate::ir::{Feed, Graph};
+use crate::op::shape::Shape;
+use crate::op::signal::{Flow, Gradient, Signal, softmax};
+
+/// What is expected at one layer at the initial values, in training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    /// Of its output.
+    pub signal: Signal,
+    /// Of the gradient of the mean loss with respect to its output.
+    pub gradient: Gradient,
+}
+
+/// What is expected at every layer, for an input with these statistics and mini-batches of `batch` images.
+///
+/// # Panics
+/// Where a shape is unknown: the caller has checked that (`Graph::is_shaped`).
+pub fn signal(graph: &Graph, input: &Signal, batch: usize) -> Vec<Expected> {
+    let mut signals: Vec<Signal> = Vec::with_capacity(graph.nodes.len());
+    for (i, node) in graph.nodes.iter().enumerate() {
+        let signal = {
+            let flows = flows(graph, i, input, |feed| &signals[feed]);
+            node.op.signal(&flows, graph.output_shape(i))
+        };
+        signals.push(signal);
+    }
+    let mut expected: Vec<Expected> = signals
+        .into_iter()
+        .map(|signal| Expected {
+            signal,
+            gradient: Gradient::default(),
+        })
+        .collect();
+    if let (Some(last), Some(classes)) = (expected.last_mut(), graph.classes()) {
+        let variance = last.signal.latent().covariance[0];
+        last.gradient = Gradient::of(softmax::d_logits_square(variance.sqrt(), classes, batch));
+    }
+    // A layer's readers come after it, so its gradient is whole when its turn comes.
+    let mut reached = vec![false; expected.len()];
+    for i in (0..expected.len()).rev() {
+        let node = &graph.nodes[i];
+        let back = {
+            let flows = flows(graph, i, input, |feed| &expected[feed].signal);
+            node.op
+                .gradient(&flows, graph.output_shape(i), expected[i].gradient)
+        };
+        for (feed, gradient) in node.feeds.iter().zip(back) {
+            if let Feed::Node(from) = *feed {
+                let to = &mut expected[from].gradient;
+                *to = if reached[from] {
+                    to.plus(gradient)
+                } else {
+                    gradient
+                };
+                reached[from] = true;
+            }
+        }
+    }
+    expected
+}
+
+/// A layer's inputs.
+fn flows<'a>(
+    graph: &Graph,
+    node: usize,
+    input: &'a Signal,
+    of: impl Fn(usize) -> &'a Signal,
+) -> Vec<Flow<'a>> {
+    let flow = |feed: &Feed| {
+        let (shape, signal): (Shape, &Signal) = match *feed {
+            Feed::Input => (graph.input_shape(), input),
+            Feed::Node(from) => (graph.output_shape(from), of(from)),
+        };
+        Flow { shape, signal }
+    };
+    graph.nodes[node].feeds.iter().map(flow).collect()
+}

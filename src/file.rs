@@ -1,0 +1,154 @@
+//! Whole files: read, and written in one piece. What is wrong says which file.
+//!
+//! Nothing is ever half-written: a file is made beside its place, brought to the disk and renamed.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
+
+use crate::diagnostic::{Code, Diagnostic};
+
+/// A file's bytes.
+///
+/// # Errors
+/// E0501 there is no such file; E0901 it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
+    fs::read(path).map_err(|error| unreadable(path, &error))
+}
+
+/// E0501 for a file or folder that is not there, E0901 for one that cannot be read.
+pub fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
+    let code = if error.kind() == ErrorKind::NotFound {
+        Code::E0501
+    } else {
+        Code::E0901
+    };
+    Diagnostic::error(
+        code,
+        format!("`{}` cannot be read: {error}", path.display()),
+    )
+}
+
+/// E0901 for a file or folder that cannot be written.
+pub fn unwritable(path: &Path, error: &io::Error) -> Diagnostic {
+    Diagnostic::error(
+        Code::E0901,
+        format!("`{}` cannot be written: {error}", path.display()),
+    )
+}
+
+/// Writes a file: to a temporary file beside it, synced, renamed.
+///
+/// # Errors
+/// E0901 the file cannot be written; what was there before is still there.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
+    replace(path, bytes, readable()).map_err(|error| unwritable(path, &error))
+}
+
+/// Changes what a user's own file holds. Permissions stay; where the path is a link, what it points to changes.
+///
+/// # Errors
+/// E0901 the file cannot be written; what was there before is still there.
+pub fn rewrite(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
+    let found = || {
+        let place = fs::canonicalize(path)?;
+        let permissions = fs::metadata(&place)?.permissions();
+        Ok((place, permissions))
+    };
+    let (place, permissions) = found().map_err(|error| unwritable(path, &error))?;
+    if permissions.readonly() {
+        let error = io::Error::new(ErrorKind::PermissionDenied, "it is read-only");
+        return Err(unwritable(path, &error).help("make the file writable"));
+    }
+    replace(&place, bytes, Some(permissions)).map_err(|error| unwritable(path, &error))
+}
+
+/// The permissions of a new file: readable for all, where the system has such.
+fn readable() -> Option<fs::Permissions> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        Some(fs::Permissions::from_mode(0o644))
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+/// Puts a new file in a file's place.
+fn replace(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
+    let mut file = tempfile::Builder::new()
+        .prefix(".netc-")
+        .tempfile_in(folder(path))?;
+    file.write_all(bytes)?;
+    if let Some(permissions) = permissions {
+        file.as_file().set_permissions(permissions)?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Gives a file of this crate's writing a second name, which shares its bytes where the file system can do that. Such
+/// files are replaced and never changed, so neither name ever shows another's later state.
+///
+/// # Errors
+/// E0901 the second name cannot be written; what was there before is still there.
+pub fn duplicate(from: &Path, to: &Path) -> Result<(), Diagnostic> {
+    let linked = || {
+        let place = tempfile::Builder::new()
+            .prefix(".netc-")
+            .make_in(folder(to), |place| fs::hard_link(from, place))?;
+        place.into_temp_path().persist(to).map_err(|e| e.error)
+    };
+    if linked().is_ok() {
+        return Ok(());
+    }
+    write(to, &read(from)?)
+}
+
+/// The folder that a file is in.
+fn folder(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duplicate_outlives_what_replaces_the_first() {
+        let place = tempfile::tempdir().unwrap();
+        let (last, best) = (place.path().join("last"), place.path().join("best"));
+        write(&last, b"one").unwrap();
+        duplicate(&last, &best).unwrap();
+        write(&last, b"two").unwrap();
+        assert_eq!(
+            (read(&last).unwrap(), read(&best).unwrap()),
+            (b"two".into(), b"one".into())
+        );
+        duplicate(&last, &best).unwrap();
+        assert_eq!(read(&best).unwrap(), b"two");
+        assert_eq!(
+            fs::read_dir(place.path()).unwrap().count(),
+            2,
+            "nothing is left beside them"
+        );
+    }
+
+    #[test]
+    fn what_is_missing_and_what_cannot_be_written_are_told_apart() {
+        let place = tempfile::tempdir().unwrap();
+        let missing = place.path().join("no/such");
+        assert_eq!(read(&missing).unwrap_err().code, Code::E0501);
+        assert_eq!(read(place.path()).unwrap_err().code, Code::E0901);
+        assert_eq!(write(&missing, b"").unwrap_err().code, Code::E0901);
+        assert_eq!(
+            duplicate(&missing, &place.path().join("to"))
+                .unwrap_err()
+                .code,
+            Code::E0501
+        );
+    }
+}
