@@ -45,7 +45,10 @@ impl Faulty {
                 break;
             }
             let (name, mistake) = CATALOGUE.choose(&mut random).expect("mistakes");
-            let fault = mistake(&mut Site { layout: &layout, random: &mut random });
+            let fault = mistake(&mut Site {
+                layout: &layout,
+                random: &mut random,
+            });
             if let Some(fault) = fault
                 && faults.iter().all(|other| may_stand_together(&fault, other))
             {
@@ -55,15 +58,27 @@ impl Faulty {
         if faults.len() < count {
             return None;
         }
-        let edits: BTreeMap<_, _> = faults.iter().flat_map(|fault| fault.edits.clone()).collect();
-        let style = *[Style::Tight, Style::Plain, Style::Plain, Style::Loose].choose(&mut random)?;
+        let edits: BTreeMap<_, _> = faults
+            .iter()
+            .flat_map(|fault| fault.edits.clone())
+            .collect();
+        let style =
+            *[Style::Tight, Style::Plain, Style::Plain, Style::Loose].choose(&mut random)?;
         let rendered = Rendered::new(&layout, &edits, style, &mut random);
         let placed = |fault: Fault| {
-            let places = fault.places.iter().map(|&tokens| rendered.place(tokens)).collect();
+            let places = fault
+                .places
+                .iter()
+                .map(|&tokens| rendered.place(tokens))
+                .collect();
             (fault, places)
         };
         let faults = faults.into_iter().map(placed).collect();
-        Some(Self { faults, text: rendered.text, input: net.input })
+        Some(Self {
+            faults,
+            text: rendered.text,
+            input: net.input,
+        })
     }
 
     /// What netc has to say about it.
@@ -72,9 +87,21 @@ impl Faulty {
         let (tree, mut found) = syntax::parse(&source);
         let [channels, height, width] = self.input;
         let input = Some(op::shape::Shape::image(channels, height, width));
-        found.append(ir::build(&tree, &ir::Options { input, ..ir::Options::default() }).1);
+        found.append(
+            ir::build(
+                &tree,
+                &ir::Options {
+                    input,
+                    ..ir::Options::default()
+                },
+            )
+            .1,
+        );
         let mut found = found.sorted().into_vec();
-        found.retain(|diagnostic| diagnostic.severity == Severity::Error && !diagnostic.message.contains("in this version"));
+        found.retain(|diagnostic| {
+            diagnostic.severity == Severity::Error
+                && !diagnostic.message.contains("in this version")
+        });
         found
     }
 
@@ -82,15 +109,24 @@ impl Faulty {
     fn is_told(&self, found: &[Diagnostic]) -> bool {
         let mut taken = vec![None; found.len()];
         found.len() == self.faults.len()
-            && (0..self.faults.len()).all(|fault| self.pair(fault, found, &mut taken, &mut vec![false; found.len()]))
+            && (0..self.faults.len())
+                .all(|fault| self.pair(fault, found, &mut taken, &mut vec![false; found.len()]))
     }
 
     /// Finds a diagnostic for a mistake, if need be by finding another one for the mistake that has it (Kuhn 1955).
-    fn pair(&self, fault: usize, found: &[Diagnostic], taken: &mut [Option<usize>], tried: &mut [bool]) -> bool {
+    fn pair(
+        &self,
+        fault: usize,
+        found: &[Diagnostic],
+        taken: &mut [Option<usize>],
+        tried: &mut [bool],
+    ) -> bool {
         let (what, places) = &self.faults[fault];
         for (index, diagnostic) in found.iter().enumerate() {
             let span = diagnostic.primary.as_ref().expect("a place").span;
-            let here = places.iter().any(|place| span.start <= place.end && place.start <= span.end);
+            let here = places
+                .iter()
+                .any(|place| span.start <= place.end && place.start <= span.end);
             if tried[index] || !here || !what.codes.contains(&diagnostic.code.name()) {
                 continue;
             }
@@ -142,7 +178,9 @@ fn measure(count: usize, nets: usize, first: u64) -> (usize, usize, String) {
         if made == nets {
             break;
         }
-        let Some(faulty) = Faulty::new(seed, count) else { continue };
+        let Some(faulty) = Faulty::new(seed, count) else {
+            continue;
+        };
         made += 1;
         let found = faulty.diagnostics();
         if faulty.is_told(&found) {
@@ -175,7 +213,10 @@ fn so_many_faults_are_so_many_diagnostics() {
         all_misses += &misses;
     }
     eprintln!("{all_passed} of {all_made}\n{all_misses}");
-    assert!(all_passed * 100 >= all_made * 99, "{all_passed} of {all_made}:\n{all_misses}");
+    assert!(
+        all_passed * 100 >= all_made * 99,
+        "{all_passed} of {all_made}:\n{all_misses}"
+    );
 }
 
 /// A network without mistakes has no diagnostics, in every style.
@@ -198,13 +239,26 @@ fn each_fault_alone() {
             let net = RandomNet::new(seed, SCOPE);
             let layout = Layout::new(&net.tokens, net.states_input);
             let mut random = Stream::new(seed, Purpose::Dropout, 3, 0);
-            let fault = mistake(&mut Site { layout: &layout, random: &mut random });
-            let Some(fault) = fault.map(|fault| Fault { name, ..fault }) else { continue };
+            let fault = mistake(&mut Site {
+                layout: &layout,
+                random: &mut random,
+            });
+            let Some(fault) = fault.map(|fault| Fault { name, ..fault }) else {
+                continue;
+            };
             let edits = fault.edits.iter().cloned().collect();
             let style = [Style::Tight, Style::Plain, Style::Loose][random.random_range(0..3)];
             let rendered = Rendered::new(&layout, &edits, style, &mut random);
-            let places = fault.places.iter().map(|&tokens| rendered.place(tokens)).collect();
-            let faulty = Faulty { text: rendered.text, faults: vec![(fault, places)], input: net.input };
+            let places = fault
+                .places
+                .iter()
+                .map(|&tokens| rendered.place(tokens))
+                .collect();
+            let faulty = Faulty {
+                text: rendered.text,
+                faults: vec![(fault, places)],
+                input: net.input,
+            };
             let found = faulty.diagnostics();
             made += 1;
             if faulty.is_told(&found) {
@@ -214,7 +268,9 @@ fn each_fault_alone() {
             }
         }
         eprintln!("{name}: {passed} of {made}");
-        if made == 0 { eprintln!("{name} is never made"); }
+        if made == 0 {
+            eprintln!("{name} is never made");
+        }
         if passed * 100 < made * 97 {
             failed += &format!("{name}: {passed} of {made}\n{misses}");
         }
