@@ -5,7 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use netc::format::{COLUMNS, format};
+use netc::diagnostic::Diagnostic;
+use netc::format::{COLUMNS, format, of_tree};
 use netc::source::{Source, Span};
 use netc::syntax::tree::{Chain, Stage, Tree};
 use netc::{ir, op, syntax};
@@ -28,8 +29,7 @@ fn cases() -> Vec<PathBuf> {
 
 #[track_caller]
 fn formatted(text: &str) -> String {
-    let source = Source::new("a.net", text);
-    format(&source).unwrap_or_else(|found| panic!("{found:?}\n{text}"))
+    of_tree(&parsed(text))
 }
 
 #[test]
@@ -69,8 +69,16 @@ fn parsed(text: &str) -> Tree {
     tree
 }
 
-/// A network, layer by layer: name, meaning, what feeds it, shape.
-fn network(tree: &Tree, input: Option<[usize; 3]>, recipe: op::Recipe) -> String {
+/// What this version refuses although the language has it.
+const NOT_YET: &[&str] = &[
+    "branches are not in this version of netc",
+    "`batch` is no flag of `N`",
+    "`affine` is no flag of `N`",
+    "`N` has no attribute `momentum`",
+];
+
+/// A network, layer by layer: name, meaning, what feeds it, shape. `None` where it is not in this version.
+fn network(tree: &Tree, input: Option<[usize; 3]>, recipe: op::Recipe) -> Option<String> {
     let shape =
         input.map(|[channels, height, width]| op::shape::Shape::image(channels, height, width));
     let options = ir::Options {
@@ -79,7 +87,15 @@ fn network(tree: &Tree, input: Option<[usize; 3]>, recipe: op::Recipe) -> String
         recipe,
     };
     let (graph, found) = ir::build(tree, &options);
-    let graph = graph.unwrap_or_else(|| panic!("{found:?}\n{}", tree.source.text()));
+    let Some(graph) = graph else {
+        let not_yet = |problem: &Diagnostic| NOT_YET.contains(&problem.message.as_str());
+        assert!(
+            found.iter().any(not_yet),
+            "{found:?}\n{}",
+            tree.source.text()
+        );
+        return None;
+    };
     let layer = |node: &ir::Node| {
         let mut feeds = node.feeds.clone();
         // A sum of two does not care which is first.
@@ -88,7 +104,7 @@ fn network(tree: &Tree, input: Option<[usize; 3]>, recipe: op::Recipe) -> String
         }
         format!("{} {:?} {feeds:?} {:?}\n", node.name, node.op, node.output)
     };
-    graph.nodes.iter().map(layer).collect()
+    Some(graph.nodes.iter().map(layer).collect())
 }
 
 /// The parentheses of all layers.
@@ -226,7 +242,16 @@ fn tidy(tree: &Tree, form: &str) {
 fn random_networks_keep_what_they_are() {
     let seeds = if long() { 20_000 } else { 1_000 };
     for seed in 0..seeds {
-        let net = RandomNet::new(seed, Scope::Whole);
+        let scope = if seed % 2 == 0 {
+            Scope::Whole
+        } else {
+            Scope::Chains
+        };
+        let net = RandomNet::new(seed, scope);
+        if scope == Scope::Chains {
+            let tree = parsed(&net.plain());
+            assert!(network(&tree, Some(net.input), op::Recipe::default()).is_some());
+        }
         let plain = formatted(&net.plain());
         sound(&net.plain(), &plain, Some(net.input));
         let text = net.decorated(seed);

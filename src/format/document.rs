@@ -159,13 +159,10 @@ impl Reader<'_> {
             gap = self.comments.gap(Some(chain.span.start), until);
         }
         for (index, stage) in chain.stages.iter().enumerate() {
-            let (mut unit, loose) = self.unit(stage, gap.lead);
+            let mut unit = self.unit(stage, gap.lead);
             let next = chain.stages.get(index + 1);
             let next = next.map_or(until, |stage| stage.span().start);
             gap = self.comments.gap(Some(stage.span().end), next);
-            if !loose.is_empty() {
-                gap = behind(loose, gap);
-            }
             unit.trailing = gap.trailing.take();
             units.push(unit);
         }
@@ -184,10 +181,10 @@ impl Reader<'_> {
         }
     }
 
-    /// A unit, and comments in it that are left without a place.
-    fn unit(&mut self, stage: &Stage, mut lead: Lead) -> (Unit, Lead) {
+    /// A unit; the comment behind it is not read yet.
+    fn unit(&mut self, stage: &Stage, mut lead: Lead) -> Unit {
         let span = stage.span();
-        let (what, starts_line, width, loose) = match stage {
+        let (what, starts_line, width) = match stage {
             Stage::Layer(layer) => {
                 let word = layer
                     .width
@@ -197,18 +194,18 @@ impl Reader<'_> {
                 lead.append(self.comments.within(span.start, opener.unwrap_or(span.end)));
                 let kind = op::kind(&layer.kind.value);
                 let starts_line = kind.is_some_and(|kind| kind.width.is_some());
-                let (what, loose) = self.layer(layer, opener);
+                let what = self.layer(layer, opener, &mut lead);
                 let width = match &what {
                     What::Layer(text) => Some(text.len()),
                     _ => None,
                 };
-                (what, starts_line, width, loose)
+                (what, starts_line, width)
             }
             Stage::Repeat(repeat) => {
                 let head = format!("{}*[", repeat.count.value);
                 let chains = [&repeat.chain];
                 let (bracket, width) = self.bracket(head, span, &chains, &mut lead);
-                (What::Bracket(bracket), true, width, Lead::default())
+                (What::Bracket(bracket), true, width)
             }
             Stage::Join(join) => {
                 let sign = match join.kind {
@@ -217,24 +214,23 @@ impl Reader<'_> {
                 };
                 let chains = branches(join);
                 let (bracket, width) = self.bracket(sign.into(), span, &chains, &mut lead);
-                (What::Bracket(bracket), true, width, Lead::default())
+                (What::Bracket(bracket), true, width)
             }
             Stage::Error(_) => unreachable!("internal error: an error in a network without errors"),
         };
-        let unit = Unit {
+        Unit {
             lead,
             what,
             trailing: None,
             starts_line,
             width,
-        };
-        (unit, loose)
+        }
     }
 
     // ---- Layers ----------------------------------------------------------------------------------------------------
 
-    /// A layer from its opening parenthesis on, and comments of parentheses that have nothing left in them.
-    fn layer(&mut self, layer: &tree::Layer, opener: Option<usize>) -> (What, Lead) {
+    /// A layer from its opening parenthesis on. Comments of parentheses that have nothing left in them go to its `lead`.
+    fn layer(&mut self, layer: &tree::Layer, opener: Option<usize>, lead: &mut Lead) -> What {
         let mut head = String::new();
         if let Some(label) = &layer.label {
             head = format!("{}: ", label.value);
@@ -242,29 +238,26 @@ impl Reader<'_> {
         head.push_str(&layer.kind.value);
         head.push_str(layer.width.as_ref().map_or("", |width| &width.value));
         let Some(opener) = opener else {
-            return (What::Layer(head), Lead::default());
+            return What::Layer(head);
         };
         let kept = self.orders.of(&self.tree.source, layer);
-        let (opening, mut items, end) = self.items(layer, opener, &kept);
-        let commented = opening.is_some() || !end.is_empty() || items.iter().any(Item::has_comment);
+        let (opening, items, mut end) = self.items(layer, opener, &kept);
         if items.is_empty() {
-            let mut loose = Lead::default();
-            opening.into_iter().for_each(|text| loose.push(text));
-            loose.append(end);
-            return (What::Layer(head), loose);
+            opening.into_iter().for_each(|text| lead.push(text));
+            end.blank = false;
+            lead.append(end);
+            return What::Layer(head);
         }
-        if commented {
-            let parentheses = Parentheses {
+        if opening.is_some() || !end.is_empty() || items.iter().any(Item::has_comment) {
+            return What::Commented(Parentheses {
                 head,
                 opening,
                 items,
                 end,
-            };
-            return (What::Commented(parentheses), Lead::default());
+            });
         }
-        let texts: Vec<String> = items.drain(..).map(|item| item.text).collect();
-        let text = format!("{head}({})", texts.join(", "));
-        (What::Layer(text), Lead::default())
+        let texts: Vec<String> = items.into_iter().map(|item| item.text).collect();
+        What::Layer(format!("{head}({})", texts.join(", ")))
     }
 
     /// The attributes that are kept, in their order, between the comment behind the parenthesis and those below the last.
@@ -380,16 +373,4 @@ fn has_comment_around(branch: &Chain) -> bool {
         .last()
         .is_some_and(|unit| unit.trailing.is_some());
     first || last || branch.opening.is_some() || !branch.end.is_empty()
-}
-
-/// The comments behind a unit, with those that its parentheses have lost before them.
-fn behind(loose: Lead, gap: Gap) -> Gap {
-    let mut lead = loose;
-    if let Some(text) = gap.trailing {
-        lead.push(text);
-    }
-    lead.append(gap.lead);
-    let trailing = Some(lead.comments.remove(0).text);
-    lead.blank &= !lead.comments.is_empty();
-    Gap { trailing, lead }
 }

@@ -34,7 +34,7 @@
 //! A comment at a line's end stays behind what it follows, and the line ends there. One on a line of its own stays above
 //! what it precedes. An empty line beside one of its own stays, several become one; all other empty lines go. A comment
 //! within a layer but outside its parentheses, between a label and its layer say, moves above the layer. One in
-//! parentheses moves with the attribute that it stands at; where no attribute is left it moves behind the layer. The text
+//! parentheses moves with the attribute that it stands at; where no attribute is left it moves above the layer. The text
 //! of a comment never changes, but for white space at its end.
 //!
 //! # The file
@@ -52,7 +52,7 @@ use std::sync::Arc;
 use crate::diagnostic::Diagnostics;
 use crate::ir;
 use crate::source::Source;
-use crate::syntax;
+use crate::syntax::{self, Tree};
 
 /// A line has at most so many characters, where it can be broken at all.
 pub const COLUMNS: usize = 88;
@@ -70,8 +70,16 @@ pub fn format(source: &Arc<Source>) -> Result<String, Diagnostics> {
     if found.has_errors() {
         return Err(found.sorted());
     }
-    let document = document::Document::of(&tree);
-    Ok(layout::lines(&document, line_end(source.text())))
+    Ok(of_tree(&tree))
+}
+
+/// The canonical form of a tree that is known to have no errors.
+///
+/// # Panics
+/// Where it has a [`Stage::Error`](crate::syntax::tree::Stage::Error) or an unknown layer kind.
+pub fn of_tree(tree: &Tree) -> String {
+    let document = document::Document::of(tree);
+    layout::lines(&document, line_end(tree.source.text()))
 }
 
 /// How the lines of a text end, by its first line.

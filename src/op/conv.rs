@@ -270,7 +270,8 @@ fn build(
     let size = arguments.size("kernel").unwrap_or(Size::square(3));
     let stride = arguments.size("stride").unwrap_or(Size::square(1));
     let pad = arguments.size("pad").unwrap_or_else(|| {
-        if size.height.is_multiple_of(2) || size.width.is_multiple_of(2) {
+        let even = size.height.is_multiple_of(2) || size.width.is_multiple_of(2);
+        if even && !arguments.is_unsure("pad") {
             let at = if arguments.has("pad") {
                 "pad"
             } else {

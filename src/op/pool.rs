@@ -81,16 +81,16 @@ fn build(arguments: &Arguments<'_>, _: &Recipe, sink: &mut Diagnostics) -> Optio
         Reduction::Max
     };
     if arguments.has("global") {
-        for key in ["kernel", "stride", "pad", "ceil"] {
-            if arguments.has(key) {
-                arguments.contradict(
-                    key,
-                    "global",
-                    format!("`{key}` contradicts `global`, which pools the whole map"),
-                    format!("leave out `{key}` or `global`"),
-                    sink,
-                );
-            }
+        // One mistake, however many of them there are.
+        let keys = ["kernel", "stride", "pad", "ceil"];
+        if let Some(key) = keys.into_iter().find(|key| arguments.has(key)) {
+            arguments.contradict(
+                key,
+                "global",
+                format!("`{key}` contradicts `global`, which pools the whole map"),
+                format!("leave out `{key}` or `global`"),
+                sink,
+            );
         }
         return (sink.len() == before).then(|| {
             Arc::new(Pool {
@@ -102,7 +102,8 @@ fn build(arguments: &Arguments<'_>, _: &Recipe, sink: &mut Diagnostics) -> Optio
     let size = arguments.size("kernel").unwrap_or(Size::square(2));
     let stride = arguments.size("stride").unwrap_or(size);
     let pad = arguments.size("pad").unwrap_or(Size::square(0));
-    if pad.height >= size.height || pad.width >= size.width {
+    let too_wide = pad.height >= size.height || pad.width >= size.width;
+    if too_wide && !arguments.is_unsure("kernel") {
         sink.push(
             Diagnostic::error(
                 Code::E0205,

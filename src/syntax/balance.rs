@@ -73,6 +73,16 @@ impl Balanced<'_> {
             .is_some_and(|index| text[self.strays[index] + 1..at].trim().is_empty())
     }
 
+    /// Whether only white space lies between `at` and a `)` that closes nothing.
+    pub fn precedes_stray(&self, text: &str, at: usize) -> bool {
+        let next = self.strays.partition_point(|&stray| stray < at);
+        self.strays.get(next).is_some_and(|&stray| {
+            text[at..].starts_with([')', ' ', '\t', '\r', '\n'])
+                && text[stray..].starts_with(')')
+                && text[at..stray].trim().is_empty()
+        })
+    }
+
     /// Whether `span` lies in attributes that lack their `(`, so that nothing there is what it seems.
     pub fn is_ruined(&self, span: Span) -> bool {
         let next = self
@@ -110,7 +120,7 @@ pub(super) fn balance(text: &str) -> Result<Balanced<'_>, Report> {
             b'(' | b'[' => scan.open(at, byte)?,
             b')' => scan.close_round(at),
             b']' => scan.close_square(at),
-            b'|' => scan.bar(),
+            b'|' => scan.bar(at),
             b'-' if bytes.get(at + 1) == Some(&b'>') => {
                 scan.arrow(at);
                 at += 1;

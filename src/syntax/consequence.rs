@@ -42,6 +42,8 @@ fn is_explained(report: &Report, balanced: &Balanced<'_>, text: &str) -> bool {
             balanced.explains(Span::new(end.min(start), start))
         }
         Fault::LeadingArrow { .. } => balanced.follows_stray(text, report.span.start),
+        // `A tanh)`
+        Fault::JunkAfterStage if balanced.precedes_stray(text, report.span.end) => true,
         Fault::Junk
         | Fault::JunkAfterStage
         | Fault::WrongArrow

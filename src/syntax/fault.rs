@@ -182,7 +182,9 @@ impl Report {
                 ))
             }
             Fault::JunkAttribute => e0101(format!("an attribute must stand here, not {it}")),
-            Fault::ColonAttribute => e0101(format!("an attribute is written with `=`, not {it}")),
+            Fault::ColonAttribute => {
+                e0101(format!("an attribute is written `key=value`, not {it}"))
+            }
             Fault::NoValue => e0101(format!("a number, a size or a word must stand after {it}")),
             Fault::JunkValue => e0101(format!(
                 "a number, a size or a word must stand here, not {it}"
@@ -275,7 +277,10 @@ impl Report {
             Fault::JunkAttribute => suggest::attribute(here),
             Fault::ColonAttribute => {
                 let tight: String = here.split_whitespace().collect();
-                format!("write `{}`", shorten(&tight.replacen(':', "=", 1)))
+                let slip = |c: char| matches!(c, ':' | '=' | '>');
+                let (key, rest) = tight.split_once(slip).unwrap_or((&tight, ""));
+                let right = format!("{key}={}", rest.trim_start_matches(slip));
+                format!("write `{}`", shorten(&right))
             }
             Fault::NoValue => format!("write `{}3`, with the value that you mean", shorten(here)),
             Fault::JunkValue => suggest::value(here),

@@ -309,7 +309,7 @@ impl<'a> Reader<'a> {
                     let at = self.span(&part);
                     self.report(at, Fault::InputSign);
                 }
-                Rule::size | Rule::bad_number => sizes = Some(part),
+                Rule::size | Rule::bad_number | Rule::no_sizes => sizes = Some(part),
                 _ => {}
             }
         }

@@ -314,10 +314,10 @@ fn what_is_good_stays_in_the_tree() {
         shown("C8(kernel=3x, pad=1, ?) -> F2"),
         ("<C_8 kernel=! pad=1 =!> <F_2>".into(), true)
     );
-    assert_eq!(shown("3*C64 -> F2"), ("3*[<C_64>] <F_2>".into(), true));
+    assert_eq!(shown("3*C64 -> F2"), ("1*[<C_64>] ! <F_2>".into(), true));
     assert_eq!(shown("C8(pad=1 -> F2"), ("<C_8 pad=1> <F_2>".into(), true));
     assert_eq!(shown("C8 -> F2 ->"), ("<C_8> <F_2> !".into(), false));
-    assert_eq!(shown("3*[C8 -> F2"), ("3*[<C_8> <F_2>]".into(), false));
+    assert_eq!(shown("3*[C8 -> F2"), ("1*[<C_8> <F_2>]".into(), false));
     assert_eq!(shown("C8 -> F2 @"), ("<C_8> <F_2> !".into(), false));
     assert_eq!(shown("C 8 -> Foo: F2"), ("<C_8> <F_2>".into(), true));
 }

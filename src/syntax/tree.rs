@@ -80,7 +80,7 @@ pub struct Layer {
     pub label: Option<Spanned<String>>,
     /// The layer word without its trailing digits: `C`.
     pub kind: Spanned<String>,
-    /// The trailing digits, as written: `96`.
+    /// The trailing digits, as written: `96`. Empty after an E0103 about them.
     pub width: Option<Spanned<String>>,
     /// What stands in parentheses.
     pub attributes: Vec<Attribute>,

@@ -1004,7 +1004,11 @@ fn branches_disagree(site: &mut Site<'_>) -> Option<Fault> {
 
 fn too_many_weights(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = *site.layout.arrows.last()?;
-    Some(site.inserted(arrow, &["F2147483647", "->", "F2147483647"], &["E0307"]))
+    Some(site.inserted(
+        arrow,
+        &["F1", "->", "F2147483647", "->", "F2147483647"],
+        &["E0307"],
+    ))
 }
 
 fn too_many_layers(site: &mut Site<'_>) -> Option<Fault> {

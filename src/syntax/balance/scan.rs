@@ -92,7 +92,10 @@ impl<'a> Scan<'a> {
 
     /// An opener. Its depth counts among chains, or among what stands in one parenthesis.
     pub(super) fn open(&mut self, at: usize, byte: u8) -> Result<(), Report> {
-        let before = self.text[..at].trim_end().bytes().next_back();
+        let before = self
+            .end
+            .checked_sub(1)
+            .map(|last| self.text.as_bytes()[last]);
         let purpose = matches!(before, Some(b'*' | b'+' | b'&'));
         let few = 1..=FEW_MISSING;
         if byte == b'[' && !purpose && self.paren.is_none() && few.contains(&self.missing) {
@@ -221,6 +224,10 @@ impl<'a> Scan<'a> {
 
     /// `->` cannot stand in parentheses; and where a `]` is missing, it is between `|` and `->`.
     pub(super) fn arrow(&mut self, at: usize) {
+        // `C8(kernel->3)`
+        if self.paren.is_some() && self.closes_soon(at + 1) {
+            return;
+        }
         self.close_paren();
         let after_bar = self.text[..at].trim_end().ends_with('|');
         if self.missing > 0 && after_bar && self.stack.last().is_some_and(|f| f.role == Role::Join)
@@ -231,7 +238,11 @@ impl<'a> Scan<'a> {
     }
 
     /// `|` cannot stand in parentheses; and where a `]` is missing, it belongs to the nearest join.
-    pub(super) fn bar(&mut self) {
+    pub(super) fn bar(&mut self, at: usize) {
+        // `C8(kernel=3 | pad=1)`
+        if self.paren.is_some() && self.closes_soon(at) {
+            return;
+        }
         self.close_paren();
         while self.missing > 0
             && self

@@ -46,13 +46,18 @@ impl<'a> Reader<'a> {
             let mut span = self.span(&item);
             if item.as_rule() == Rule::junk_attribute {
                 span.end = span.start + self.source.slice(span).trim_end().len();
-                if !junk && (before.is_some() || !excused) {
+                // `kernel=3.5x=3`: the rest of a value that is reported already.
+                let rest = attributes.last().is_some_and(|last| {
+                    before.is_some() && matches!(&last.value, Some(v) if v.value == Value::Error && v.span.end == span.start)
+                });
+                if !junk && !rest && (before.is_some() || !excused) {
                     let fault = before.map_or(Fault::JunkAttribute, |before| {
                         Fault::AfterAttribute { before }
                     });
                     self.report(span, fault);
                 }
                 junk = true;
+                forgive(attributes, before);
                 attributes.push(damaged(span));
             } else {
                 let attribute = self.attribute(item, span);
@@ -66,6 +71,7 @@ impl<'a> Reader<'a> {
                 }
                 if before.is_some() && bare {
                     junk = true;
+                    forgive(attributes, before);
                     attributes.push(damaged(span));
                 } else {
                     attributes.push(attribute);
@@ -127,6 +133,19 @@ impl<'a> Reader<'a> {
             }
         };
         Spanned { value, span }
+    }
+}
+
+/// `kernel 3`, `act relu`: that the first word has no value is what was reported after it.
+fn forgive(attributes: &mut [Attribute], before: Option<Span>) {
+    if let Some(last) = attributes.last_mut()
+        && Some(last.span) == before
+        && last.value.is_none()
+    {
+        last.value = Some(Spanned {
+            value: Value::Error,
+            span: Span::new(last.span.end, last.span.end),
+        });
     }
 }
 

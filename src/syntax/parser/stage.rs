@@ -6,7 +6,15 @@ use super::{Level, Node, Reader, Rule};
 use crate::source::Span;
 use crate::syntax::chain::{Links, Looks};
 use crate::syntax::fault::Fault;
+use crate::syntax::suggest;
 use crate::syntax::tree::{Chain, Join, JoinKind, Layer, Repeat, Spanned, Stage};
+
+/// A count that says nothing of shapes: its range is still checked.
+fn once(count: &mut Spanned<String>) {
+    if count.value.parse::<u64>().is_ok_and(|times| times > 1) {
+        count.value = "1".into();
+    }
+}
 
 /// What a bracket holds.
 struct Body {
@@ -50,15 +58,13 @@ impl<'a> Reader<'a> {
             }
             Rule::bad_layer if links.is_after_junk() => links.junk(span),
             Rule::bad_layer => {
-                for part in pair.into_inner() {
-                    if part.as_rule() == Rule::bad_word {
-                        let at = self.span(&part);
-                        self.report(at, Fault::BadWord);
-                    } else {
-                        self.attributes(part);
-                    }
+                let (layer, head) = self.bad_layer(pair, span, label);
+                if let Some(layer) = layer {
+                    links.reported_stage(Stage::Layer(layer), head);
+                    links.unsure();
+                } else {
+                    links.swallow(span);
                 }
-                links.swallow(span);
             }
             Rule::repeat => self.repeat(pair, span, links),
             Rule::multiplied => self.multiplied(pair, span, links),
@@ -100,10 +106,13 @@ impl<'a> Reader<'a> {
         let (Some(count), Some(body)) = (parts.next(), parts.next()) else {
             return links.swallow(span);
         };
-        let (count, sure) = self.count(&count);
+        let (mut count, sure) = self.count(&count);
         let Ok(body) = self.body(body, span) else {
             return links.swallow(span);
         };
+        if self.balanced.is_unclosed(body.opener) {
+            once(&mut count);
+        }
         let head = Span::new(span.start, body.opener + 1);
         let sure = sure && body.bar.is_none();
         let chain = self.single(body.chains, body.bar);
@@ -135,7 +144,7 @@ impl<'a> Reader<'a> {
             return links.swallow(span);
         };
         let whole = Span::new(self.span(&count).start, span.end);
-        let (count, _) = self.count(&count);
+        let (mut count, _) = self.count(&count);
         let label = self.labels(&mut parts);
         let Some(what) = parts.next() else {
             return links.swallow(span);
@@ -153,12 +162,14 @@ impl<'a> Reader<'a> {
             }
         };
         self.report(whole, Fault::Multiplied { times: count.span });
+        once(&mut count);
         let chain = Chain {
             stages: vec![stage],
             span: inner,
         };
         let head = count.span;
         links.reported_stage(Stage::Repeat(Repeat { count, chain, span }), head);
+        links.unsure();
     }
 
     fn join(&mut self, pair: Node<'a>, span: Span) -> Result<(Join, Span), ()> {
@@ -172,8 +183,16 @@ impl<'a> Reader<'a> {
             JoinKind::Concat
         };
         let own = Span::new(self.span(&sign).start, span.end);
-        let body = self.body(body, own)?;
+        let mut body = self.body(body, own)?;
         let head = Span::new(own.start, body.opener + 1);
+        if self.balanced.is_unclosed(body.opener)
+            && let Some(last) = body.chains.last_mut()
+        {
+            // Where its last branch ends, and the chain after it begins, nobody knows: what flows there is unknown.
+            let (start, end) = (last.span.start, last.span.end);
+            last.stages.insert(0, Stage::Error(Span::new(start, start)));
+            last.stages.push(Stage::Error(Span::new(end, end)));
+        }
         Ok((
             Join {
                 kind,
@@ -228,6 +247,45 @@ impl<'a> Reader<'a> {
         };
         links.reported_stage(stage, head);
         links.unsure();
+    }
+
+    /// `C9.6(…)`: a layer whose width was reported, so that its kind and attributes are still checked; `C8-P` is none.
+    fn bad_layer(
+        &mut self,
+        pair: Node<'a>,
+        span: Span,
+        label: Option<Spanned<String>>,
+    ) -> (Option<Layer>, Span) {
+        let (mut word, mut attributes) = (span, Vec::new());
+        for part in pair.into_inner() {
+            if part.as_rule() == Rule::bad_word {
+                word = self.span(&part);
+                self.report(word, Fault::BadWord);
+            } else {
+                attributes = self.attributes(part);
+            }
+        }
+        let text = self.source.slice(word);
+        let letters = text.len() - text.trim_start_matches(char::is_alphabetic).len();
+        if letters == 0 || !suggest::is_bad_width(text) {
+            return (None, word);
+        }
+        let kind = Spanned {
+            value: text[..letters].to_owned(),
+            span: Span::new(word.start, word.start + letters),
+        };
+        let width = Some(Spanned {
+            value: String::new(),
+            span: Span::new(word.start + letters, word.end),
+        });
+        let layer = Layer {
+            label: self.legal(label),
+            kind,
+            width,
+            attributes,
+            span,
+        };
+        (Some(layer), word)
     }
 
     /// A layer, and the part of it that messages show: label and word.
