@@ -9,7 +9,7 @@
 //
 // Defines: ACT; C, W, H; DROPOUT where there is one, with THRESHOLD, SCALE = 1 / (1 - p) and LAYER, the generator's
 // object; MASK_GIVEN where the mask is an argument (a byte an element, 1 keeps) and not drawn.
-// One work-item a value: dimension 0 runs along a row's W * C numbers.
+// One work-item a value, dimension 0 running along a row's W * C numbers, or (FOR_ROW) a row.
 
 #define PURPOSE_DROPOUT 2u
 
@@ -42,11 +42,14 @@ __kernel void activation_backward(__global const REAL *dst, __global const REAL 
 #endif
 
 #ifdef DROPOUT_FORWARD
-__kernel void dropout_forward(__global REAL *dst DRAW_ARGUMENTS)
+__kernel void dropout_forward(__global REAL *restrict dst DRAW_ARGUMENTS)
 {
-    const int i = get_global_id(0), y = get_global_id(1), n = get_global_id(2);
-    const REAL value = dst[PLACE_IN(DST)];
-    dst[PLACE_IN(DST)] = KEEP((n * H + y) * (W * C) + i) ? value * SCALE : (REAL)0;
+    const int y = get_global_id(1), n = get_global_id(2);
+    FOR_ROW(i, W * C)
+    {
+        const REAL value = dst[PLACE_IN(DST)];
+        dst[PLACE_IN(DST)] = KEEP((n * H + y) * (W * C) + i) ? value * SCALE : (REAL)0;
+    }
 }
 #endif
 
@@ -54,25 +57,28 @@ __kernel void dropout_forward(__global REAL *dst DRAW_ARGUMENTS)
 // Back through a layer's own dropout and activation, in place on its d_dst. Without ACT no dst is read.
 __kernel void output_backward(
 #if ACT != 0
-    __global const REAL *dst,
+    __global const REAL *restrict dst,
 #endif
-    __global REAL *d_dst
+    __global REAL *restrict d_dst
 #ifdef DROPOUT
     DRAW_ARGUMENTS
 #endif
 )
 {
-    const int i = get_global_id(0), y = get_global_id(1), n = get_global_id(2);
-    REAL factor = 1;
+    const int y = get_global_id(1), n = get_global_id(2);
+    FOR_ROW(i, W * C)
+    {
+        REAL factor = 1;
 #ifdef DROPOUT
-    factor = KEEP((n * H + y) * (W * C) + i) ? SCALE : (REAL)0;
+        factor = KEEP((n * H + y) * (W * C) + i) ? SCALE : (REAL)0;
 #else
 #define SCALE ((REAL)1)
 #endif
 #if ACT != 0
-    const REAL value = dst[PLACE_IN(DST)] / SCALE; // what the activation gave, where it was kept
-    factor *= ACTIVATE_BACKWARD(value);
+        const REAL value = dst[PLACE_IN(DST)] / SCALE; // what the activation gave, where it was kept
+        factor *= ACTIVATE_BACKWARD(value);
 #endif
-    d_dst[PLACE_IN(D_DST)] *= factor;
+        d_dst[PLACE_IN(D_DST)] *= factor;
+    }
 }
 #endif

@@ -17,6 +17,14 @@ typedef JOIN(REAL, VW) REALV;
 #define VSTORE(v, p) JOIN(vstore, VW)((v), 0, (p))
 #endif
 
+// The places of a row that one work-item takes: all of them where ROW_ITEM, else that of its dimension 0. PoCL compiles a
+// group of one item sooner than one of hundreds: 0.1 s against 0.4 s (PoCL 3.1, 2026-11-25).
+#ifdef ROW_ITEM
+#define FOR_ROW(i, places) for (int i = 0; i < (places); ++i)
+#else
+#define FOR_ROW(i, places) for (int i = get_global_id(0), i##_end = i + 1; i < i##_end; ++i)
+#endif
+
 // ACT: 0 none, 1 relu, 2 leaky (slope 0.1), 3 sigmoid, 4 tanh. Comparisons are written so that a NaN stays one.
 #ifndef ACT
 #define ACT 0

@@ -220,7 +220,7 @@ impl Learned {
             return Vec::new();
         }
         if let Some(dropout) = &self.dropout {
-            dropout.forward(site, ledger);
+            dropout.forward(site, machine, ledger);
         }
         vec![site.source().buffer]
     }
@@ -235,7 +235,7 @@ impl Learned {
         machine: &Machine,
         ledger: &mut Ledger,
     ) {
-        output_backward(site, back.d_dst, self.act, self.dropout, ledger);
+        output_backward(site, back.d_dst, self.act, self.dropout, machine, ledger);
         let seen = |tensor: Tensor| Tensor {
             view: seen(&tensor.view),
             ..tensor

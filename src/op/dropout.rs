@@ -7,10 +7,10 @@
 
 use rayon::prelude::*;
 
-use super::activation::{Function, define_sizes};
+use super::activation::{Function, by_value, define_sizes};
 use super::emit::{
-    BufferId, Call, HostBuffers, Kernel, Ledger, RealRoutine, Scalar, Scalars, Site, Tensor,
-    elements, elements_mut, take,
+    BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalar, Scalars, Site,
+    Tensor, elements, elements_mut, take,
 };
 use super::real::Real;
 use super::view::{D_DST, DST, View};
@@ -62,13 +62,14 @@ impl Dropout {
     }
 
     /// Asks for the forward step, in place on the layer's output.
-    pub fn forward(&self, site: &Site, ledger: &mut Ledger) {
+    pub fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) {
         let dst = site.destination;
         let kernel = Kernel::new("activation", "dropout_forward", 1).define("DROPOUT_FORWARD", 1);
         let kernel = define_sizes(
             dst.view.define(self.define(kernel, site.layer), DST),
             &dst.view,
-        );
+        )
+        .places(by_value(&dst.view), machine);
         let host = Forward {
             dropout: *self,
             layer: site.layer,
@@ -89,6 +90,7 @@ pub fn output_backward(
     d_dst: Tensor,
     act: Function,
     dropout: Option<Dropout>,
+    machine: &Machine,
     ledger: &mut Ledger,
 ) {
     if act == Function::None && dropout.is_none() {
@@ -101,7 +103,8 @@ pub fn output_backward(
     kernel = define_sizes(
         d_dst.view.define(dst.view.define(kernel, DST), D_DST),
         &dst.view,
-    );
+    )
+    .places(by_value(&dst.view), machine);
     if let Some(dropout) = &dropout {
         kernel = dropout.define(kernel, site.layer);
     }

@@ -147,6 +147,17 @@ impl Kernel {
         }
     }
 
+    /// One work-item a place of a row, or on a CPU a whole row: `ROW_ITEM`, see `FOR_ROW` in `kernels/prelude.cl`.
+    #[must_use]
+    pub fn places(self, [places, rows, images]: [usize; 3], machine: &Machine) -> Self {
+        if machine.limits.class == Class::Cpu {
+            let rows = [1, rows, images];
+            self.define("ROW_ITEM", 1).global(rows).single()
+        } else {
+            self.global([places, rows, images])
+        }
+    }
+
     /// Sets the work size of dimension 1.
     #[must_use]
     pub fn rows(mut self, rows: usize) -> Self {

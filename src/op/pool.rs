@@ -180,13 +180,10 @@ impl Geometry {
             );
         let [_, height, width] = over.shape.dimensions();
         let kernel = match machine.limits.class {
-            Class::Cpu => kernel
-                .define("VW", machine.limits.lanes(machine.precision))
-                .global([width, height, over.batch]),
-            _ => kernel
-                .define("ITEM_CHANNEL", 1)
-                .global([width * channels, height, over.batch]),
+            Class::Cpu => kernel.define("VW", machine.limits.lanes(machine.precision)),
+            _ => kernel.define("ITEM_CHANNEL", 1),
         };
+        let kernel = kernel.places([width * channels, height, over.batch], machine);
         views
             .into_iter()
             .fold(kernel, |kernel, (view, names)| view.define(kernel, names))

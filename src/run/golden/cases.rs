@@ -319,8 +319,15 @@ impl Rig<'_> {
             parameters: Vec::new(),
             training: true,
         };
-        dropout.forward(&site, &mut ledger);
-        output_backward(&site, d_dst, Function::None, Some(dropout), &mut ledger);
+        dropout.forward(&site, &self.machine, &mut ledger);
+        output_backward(
+            &site,
+            d_dst,
+            Function::None,
+            Some(dropout),
+            &self.machine,
+            &mut ledger,
+        );
         let runner = Runner::load(device, self.assemble(ledger, batch, dst))?;
         runner.write_tensor(device, (dst.buffer, view), &x.data)?;
         runner.write_tensor(device, (d_dst.buffer, view), &self.input("dy")?.data)?;
