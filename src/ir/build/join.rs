@@ -26,7 +26,7 @@ impl<'a> Builder<'a> {
     /// The join's number is its bracket's in text order, before those of brackets inside it. `+[x]`, `+[x | ]` and
     /// `+[ | x]` are one network, so identities come last among the feeds of a sum; a concatenation keeps the order of
     /// the text, and its implied identity comes first. Branches of unknown shape are left out of the shape rule.
-    pub(super) fn join(&mut self, join: &'a Join, copy: &str) {
+    pub(super) fn join(&mut self, join: &'a Join, copy: &str, classifier: Option<Span>) {
         let (op, word): (Arc<dyn Op>, _) = match join.kind {
             JoinKind::Add => (Arc::new(Sum), "add"),
             JoinKind::Concat => (Arc::new(Concatenation), "cat"),
@@ -43,7 +43,7 @@ impl<'a> Builder<'a> {
         }
         for chain in &join.branches {
             self.place = start;
-            self.chain(chain, copy, None);
+            self.chain(chain, copy, classifier);
             branches.push(Branch {
                 end: self.place,
                 span: Some(chain.span),

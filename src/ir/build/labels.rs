@@ -18,11 +18,12 @@ impl<'a> Builder<'a> {
                     };
                     if let Some(first) = self.labels.get(label.value.as_str()) {
                         self.sink.push(
-                            fault(format!("the label `{}` is used twice", label.value)).label(
-                                "first used here",
-                                self.source,
-                                *first,
-                            ),
+                            fault(format!("the label `{}` is used twice", label.value))
+                                .label("first used here", self.source, *first)
+                                .help(format!(
+                                    "write another label, such as `{}_2`",
+                                    label.value
+                                )),
                         );
                         continue;
                     }

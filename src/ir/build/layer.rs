@@ -15,10 +15,8 @@ use crate::syntax::tree::Layer;
 impl<'a> Builder<'a> {
     pub(super) fn layer(&mut self, layer: &'a Layer, copy: &str, classifier: Option<Span>) {
         let Some(kind) = op::kind(&layer.kind.value) else {
-            let source = self.source;
-            self.fault(layer.span, || unknown_kind(source, layer));
             self.place.shape = None;
-            return;
+            return self.unknown_kind(layer);
         };
         let number = self.number(kind.letter);
         let name = match &layer.label {
@@ -52,6 +50,19 @@ impl<'a> Builder<'a> {
             output,
             span: layer.span,
         });
+    }
+
+    /// Reports the kind, and what is wrong with the attributes whatever kind was meant; once for all copies.
+    fn unknown_kind(&mut self, layer: &'a Layer) {
+        if !self.faulty.insert(layer.span) {
+            return;
+        }
+        let likely = likely_kind(&layer.kind.value);
+        self.sink.push(unknown_kind(self.source, layer, likely));
+        let others = KINDS.iter().copied();
+        let kinds = likely.into_iter().chain(others);
+        self.sink
+            .append(Arguments::of_unknown_kind(kinds, self.source, layer));
     }
 
     /// What a layer means; read once for all copies of it.
@@ -98,18 +109,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// E0201, with the likeliest kind.
-fn unknown_kind(source: &Arc<Source>, layer: &Layer) -> Diagnostic {
-    let word = layer.kind.value.as_str();
-    let width = layer
-        .width
-        .as_ref()
-        .map_or("", |width| width.value.as_str());
-    let span = layer
-        .width
-        .as_ref()
-        .map_or(layer.kind.span, |width| layer.kind.span.join(width.span));
-    let lower = word.to_lowercase();
+/// The kind that a word of other programs, or a slip, most likely means.
+fn likely_kind(word: &str) -> Option<&'static Kind> {
     let known: &[(&str, &str)] = &[
         ("conv", "C"),
         ("conv2d", "C"),
@@ -138,6 +139,7 @@ fn unknown_kind(source: &Arc<Source>, layer: &Layer) -> Diagnostic {
         ("f", "F"),
         ("a", "A"),
     ];
+    let lower = word.to_lowercase();
     let near = known
         .iter()
         .find(|(name, _)| *name == lower)
@@ -147,6 +149,20 @@ fn unknown_kind(source: &Arc<Source>, layer: &Layer) -> Diagnostic {
             .and_then(|name| known.iter().find(|(known, _)| *known == name))
             .map(|(_, letter)| *letter)
     });
+    near.and_then(op::kind)
+}
+
+/// E0201, with the likeliest kind.
+fn unknown_kind(source: &Arc<Source>, layer: &Layer, likely: Option<&Kind>) -> Diagnostic {
+    let word = layer.kind.value.as_str();
+    let width = layer
+        .width
+        .as_ref()
+        .map_or("", |width| width.value.as_str());
+    let span = layer
+        .width
+        .as_ref()
+        .map_or(layer.kind.span, |width| layer.kind.span.join(width.span));
     let diagnostic =
         Diagnostic::error(Code::E0201, format!("unknown layer kind `{word}`")).at(source, span);
     let kinds = KINDS
@@ -154,14 +170,12 @@ fn unknown_kind(source: &Arc<Source>, layer: &Layer) -> Diagnostic {
         .map(|kind| format!("`{}` ({})", kind.letter, kind.name))
         .collect::<Vec<_>>()
         .join(", ");
-    match near {
-        Some(letter) => {
-            let takes = op::kind(letter).is_some_and(|kind| kind.width.is_some());
-            diagnostic.help(format!(
-                "did you mean `{letter}{}`?",
-                if takes { width } else { "" }
-            ))
-        }
+    match likely {
+        Some(kind) => diagnostic.help(format!(
+            "did you mean `{}{}`?",
+            kind.letter,
+            if kind.width.is_some() { width } else { "" }
+        )),
         None => diagnostic.help(format!("the kinds are {kinds}")),
     }
 }

@@ -18,7 +18,7 @@ use crate::op::attribute::LARGEST_WHOLE;
 use crate::op::shape::Shape;
 use crate::op::{self, Op, Recipe};
 use crate::source::{Source, Span};
-use crate::syntax::tree::{Chain, Repeat, Stage, Tree};
+use crate::syntax::tree::{Chain, Repeat, Spanned, Stage, Tree};
 
 /// A network may have this many layers after expansion (E0308).
 pub const MOST_LAYERS: u64 = 10_000;
@@ -45,6 +45,7 @@ pub fn build(tree: &Tree, options: &Options) -> (Option<Graph>, Diagnostics) {
         labels: HashMap::new(),
         checked: HashMap::new(),
         faulty: HashSet::new(),
+        once: false,
         place: Place {
             shape: None,
             feed: Feed::Input,
@@ -68,15 +69,15 @@ pub fn build(tree: &Tree, options: &Options) -> (Option<Graph>, Diagnostics) {
                 .at(&tree.source, tree.chain.span)
                 .help("lower the repeat counts"),
         );
-    } else {
-        let mut last = Diagnostics::new();
-        std::mem::swap(&mut last, &mut builder.sink);
-        let classifier = builder.last(tree);
-        std::mem::swap(&mut last, &mut builder.sink);
-        builder.chain(&tree.chain, "", classifier);
-        // Rules about the last layer come after those of the layer itself.
-        builder.sink.append(last);
+        builder.once = true;
     }
+    let mut last = Diagnostics::new();
+    std::mem::swap(&mut last, &mut builder.sink);
+    let classifier = builder.last(tree);
+    std::mem::swap(&mut last, &mut builder.sink);
+    builder.chain(&tree.chain, "", classifier);
+    // Rules about the last layer come after those of the layer itself.
+    builder.sink.append(last);
     let Builder {
         sink,
         nodes,
@@ -93,12 +94,30 @@ pub fn build(tree: &Tree, options: &Options) -> (Option<Graph>, Diagnostics) {
     (graph, sink)
 }
 
+/// The F that ends a chain with an error in it, in the bracket that may never have been closed.
+fn last_layer(chain: &Chain) -> Option<Span> {
+    let is_mark = |stage: &&Stage| matches!(stage, Stage::Error(span) if span.is_empty());
+    match chain.stages.iter().rev().find(|stage| !is_mark(stage))? {
+        Stage::Layer(layer) => (layer.kind.value == "F").then_some(layer.span),
+        Stage::Error(_) => None,
+        Stage::Repeat(repeat) => last_layer(&repeat.chain),
+        Stage::Join(join) => join.branches.last().and_then(last_layer),
+    }
+}
+
+/// A repeat's count; `None` where it is out of range.
+fn times(repeat: &Repeat) -> Option<u64> {
+    let times = repeat.count.value.parse::<u64>().ok();
+    times.filter(|times| (1..=LARGEST_WHOLE).contains(times))
+}
+
 /// Layers after expansion, saturating.
 fn count(chain: &Chain) -> u64 {
     let layers = |stage: &Stage| match stage {
         Stage::Layer(_) | Stage::Error(_) => 1,
         Stage::Repeat(repeat) => {
-            count(&repeat.chain).saturating_mul(repeat.count.value.parse().unwrap_or(u64::MAX))
+            // A count that is out of range is told as that.
+            count(&repeat.chain).saturating_mul(times(repeat).unwrap_or(1))
         }
         Stage::Join(join) => join
             .branches
@@ -111,6 +130,26 @@ fn count(chain: &Chain) -> u64 {
         .iter()
         .map(layers)
         .fold(0u64, u64::saturating_add)
+}
+
+/// E0205 at a repeat count.
+fn count_out_of_range(source: &Arc<Source>, count: &Spanned<String>) -> Diagnostic {
+    let digits = count.value.trim_start_matches('+');
+    let large = !digits.starts_with('-') && !digits.trim_start_matches('0').is_empty();
+    let (message, help) = if large {
+        (
+            format!("a repeat count goes to {LARGEST_WHOLE}, and this is {digits}"),
+            "write a smaller count",
+        )
+    } else {
+        (
+            format!("a repeat count is at least 1, and this is {digits}"),
+            "write 1 or more, or remove the bracket",
+        )
+    };
+    Diagnostic::error(Code::E0205, message)
+        .at(source, count.span)
+        .help(help)
 }
 
 struct Builder<'a> {
@@ -126,6 +165,8 @@ struct Builder<'a> {
     checked: HashMap<Span, Option<Arc<dyn Op>>>,
     /// Layers that were found faulty, so that copies do not say so again.
     faulty: HashSet<Span>,
+    /// Whether a repeat's body is walked once only, since there are too many layers (E0308).
+    once: bool,
     /// Where the walk stands.
     place: Place,
 }
@@ -172,6 +213,9 @@ impl<'a> Builder<'a> {
 
     /// The classifier's span; reports E0305 where the last item is no F.
     fn last(&mut self, tree: &Tree) -> Option<Span> {
+        if !tree.complete {
+            return last_layer(&tree.chain);
+        }
         let last = tree.chain.stages.last()?;
         let message = match last {
             Stage::Error(_) => return None,
@@ -185,14 +229,12 @@ impl<'a> Builder<'a> {
                 "the classifier must be an `F` outside brackets".into()
             }
         };
-        if tree.complete {
-            let help = "end the network with an `F` as wide as there are classes: `-> F10`";
-            self.sink.push(
-                Diagnostic::error(Code::E0305, message)
-                    .at(self.source, last.span())
-                    .help(help),
-            );
-        }
+        let help = "end the network with an `F` as wide as there are classes: `-> F10`";
+        self.sink.push(
+            Diagnostic::error(Code::E0305, message)
+                .at(self.source, last.span())
+                .help(help),
+        );
         None
     }
 
@@ -201,27 +243,26 @@ impl<'a> Builder<'a> {
             match stage {
                 Stage::Layer(layer) => self.layer(layer, copy, classifier),
                 Stage::Error(_) => self.place.shape = None,
-                Stage::Repeat(repeat) => self.repeat(repeat, copy),
-                Stage::Join(join) => self.join(join, copy),
+                Stage::Repeat(repeat) => self.repeat(repeat, copy, classifier),
+                Stage::Join(join) => self.join(join, copy, classifier),
             }
         }
     }
 
-    /// The bracketed chain, as often as its count says. The classifier is never in it.
-    fn repeat(&mut self, repeat: &'a Repeat, copy: &str) {
-        let count = repeat.count.value.parse::<u64>();
-        let Some(times) = count.ok().filter(|times| *times > 0) else {
-            let message = format!(
-                "a repeat count is at least 1, and this is {}",
-                repeat.count.value
-            );
-            self.sink
-                .push(Diagnostic::error(Code::E0205, message).at(self.source, repeat.count.span));
+    /// The bracketed chain, as often as its count says. Where that is out of range, and where there are too many layers,
+    /// its body is checked once, and what comes out of it is unknown.
+    fn repeat(&mut self, repeat: &'a Repeat, copy: &str, classifier: Option<Span>) {
+        let times = times(repeat);
+        if times.is_none() {
+            let (source, count) = (self.source, &repeat.count);
+            self.fault(count.span, || count_out_of_range(source, count));
+        }
+        let walks = times.filter(|_| !self.once).unwrap_or(1);
+        for time in 1..=walks {
+            self.chain(&repeat.chain, &format!("{copy}.{time}"), classifier);
+        }
+        if times != Some(walks) {
             self.place.shape = None;
-            return;
-        };
-        for time in 1..=times {
-            self.chain(&repeat.chain, &format!("{copy}.{time}"), None);
         }
     }
 

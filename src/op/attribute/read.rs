@@ -44,7 +44,34 @@ impl<'a> Arguments<'a> {
         sink: &mut Diagnostics,
     ) -> (Self, bool) {
         let before = sink.len();
-        let mut this = Self {
+        let mut this = Self::unread(source, layer, classifier);
+        this.read_width(kind, sink);
+        this.read_all(kind, sink);
+        let right = sink.len() == before
+            && !layer
+                .attributes
+                .iter()
+                .any(|a| matches!(&a.value, Some(v) if v.value == tree::Value::Error));
+        (this, right)
+    }
+
+    /// What is wrong with the attributes of a layer of unknown kind, whichever of some kinds was meant: it is read as the
+    /// one that they fit best, among equals the first.
+    pub fn of_unknown_kind(
+        kinds: impl Iterator<Item = &'static Kind>,
+        source: &'a Arc<Source>,
+        layer: &'a Layer,
+    ) -> Diagnostics {
+        let faults = kinds.map(|kind| {
+            let mut sink = Diagnostics::new();
+            Self::unread(source, layer, false).read_all(kind, &mut sink);
+            sink
+        });
+        faults.min_by_key(Diagnostics::len).unwrap_or_default()
+    }
+
+    fn unread(source: &'a Arc<Source>, layer: &'a Layer, classifier: bool) -> Self {
+        Self {
             source,
             layer,
             width: 1,
@@ -52,24 +79,20 @@ impl<'a> Arguments<'a> {
             variant: "",
             given: Vec::new(),
             garbled: false,
-        };
-        this.read_width(kind, sink);
-        this.garbled = layer
-            .attributes
+        }
+    }
+
+    fn read_all(&mut self, kind: &'static Kind, sink: &mut Diagnostics) {
+        let attributes = &self.layer.attributes;
+        self.garbled = attributes
             .iter()
             .any(|given| !kind.attributes.iter().any(|a| a.key == given.key.value));
-        for attribute in &layer.attributes {
-            if let Some((key, value)) = this.read_one(kind, attribute, sink) {
-                this.given.push((key, value, attribute.span));
+        for attribute in attributes {
+            if let Some((key, value)) = self.read_one(kind, attribute, sink) {
+                self.given.push((key, value, attribute.span));
             }
         }
-        this.choose_variant(kind, sink);
-        let right = sink.len() == before
-            && !layer
-                .attributes
-                .iter()
-                .any(|a| matches!(&a.value, Some(v) if v.value == tree::Value::Error));
-        (this, right)
+        self.choose_variant(kind, sink);
     }
 
     fn read_width(&mut self, kind: &Kind, sink: &mut Diagnostics) {

@@ -217,9 +217,15 @@ impl<'a> Scan<'a> {
 
     /// Whether a parenthesis is closed before anything that cannot stand in one.
     fn closes_soon(&self, at: usize) -> bool {
-        let rest = &self.text.as_bytes()[at + 1..];
-        let stop = rest.iter().position(|byte| b"()[]|>#".contains(byte));
-        stop.is_some_and(|stop| rest[stop] == b')')
+        let mut rest = &self.text.as_bytes()[at + 1..];
+        while let Some(stop) = rest.iter().position(|byte| b"()[]|>#".contains(byte)) {
+            if rest[stop] != b'#' {
+                return rest[stop] == b')';
+            }
+            let line = rest[stop..].iter().position(|&byte| byte == b'\n');
+            rest = line.map_or(&[][..], |length| &rest[stop + length..]);
+        }
+        false
     }
 
     /// `->` cannot stand in parentheses; and where a `]` is missing, it is between `|` and `->`.
