@@ -102,7 +102,12 @@ impl<'a> Links<'a> {
                 }
                 self.last = Last::Nothing { arrows: true };
             }
-            Last::Arrow(first) => self.report(span, Fault::DoubleArrow { first }),
+            Last::Arrow(first) => {
+                self.report(span, Fault::DoubleArrow { first });
+                // Which layer is missing here, nobody knows.
+                self.stages
+                    .push(Stage::Error(Span::new(span.start, span.start)));
+            }
             Last::Stage { .. } | Last::Link | Last::Junk(_) => self.last = Last::Arrow(span),
         }
     }
@@ -122,6 +127,13 @@ impl<'a> Links<'a> {
             end: stage.span().end,
         };
         self.stages.push(stage);
+    }
+
+    /// Reports that no arrow stands before a layer that is reported for something else, where a stage does.
+    pub(super) fn missing_arrow(&mut self, head: Span) {
+        if let Last::Stage { head: before, end } = self.last {
+            self.report(head, Fault::MissingArrow { before, end });
+        }
     }
 
     /// A stage that was reported, so that an arrow missing before it is not.

@@ -206,6 +206,14 @@ impl<'a> Reader<'a> {
             .map(|chain| chain.span)
             .reduce(Span::join)
             .unwrap_or(bar);
+        // What flows into the later ones, and what comes out of each, nobody knows.
+        let unknown = |at| Stage::Error(Span::new(at, at));
+        for (index, chain) in chains.iter_mut().enumerate() {
+            if index > 0 {
+                chain.stages.insert(0, unknown(chain.span.start));
+            }
+            chain.stages.push(unknown(chain.span.end));
+        }
         let join = Stage::Join(Join {
             kind: JoinKind::Concat,
             branches: chains,

@@ -210,7 +210,13 @@ fn arrow_missing(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = site.arrow()?;
     // Without white space two words become one.
     let codes = &["E0104", "E0101", "E0201", "E0207"];
-    Some(Fault::replacing((arrow, arrow), &[], codes).at(&[(arrow - 1, arrow + 1)]))
+    // Not behind a parenthesis that lacks its end.
+    let fault = Fault::replacing((arrow, arrow), &[], codes);
+    Some(
+        fault
+            .at(&[(arrow - 1, arrow + 1)])
+            .over(&[(arrow - 1, arrow)]),
+    )
 }
 
 fn arrow_doubled(site: &mut Site<'_>) -> Option<Fault> {
@@ -363,11 +369,9 @@ fn opener_doubled(site: &mut Site<'_>) -> Option<Fault> {
 fn stray_closer(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = site.outer_arrow()?;
     let closer = site.word(&[")", "]"]);
-    Some(Fault::replacing(
-        (arrow, arrow),
-        &[closer, "->"],
-        &["E0102"],
-    ))
+    // Not where it would close what lacks its end.
+    let fault = Fault::replacing((arrow, arrow), &[closer, "->"], &["E0102"]);
+    Some(fault.over(&[(arrow - 1, arrow)]))
 }
 
 fn round_repeat(site: &mut Site<'_>) -> Option<Fault> {
@@ -392,7 +396,9 @@ fn garbage_before_an_arrow(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = site.arrow()?;
     let garbage = site.word(GARBAGE);
     let codes = &["E0101", "E0201"];
-    Some(Fault::replacing((arrow, arrow), &[garbage, "->"], codes).at(&[(arrow - 1, arrow)]))
+    // Not in a parenthesis that lacks its end.
+    let fault = Fault::replacing((arrow, arrow), &[garbage, "->"], codes);
+    Some(fault.at(&[(arrow - 1, arrow)]).over(&[(arrow - 1, arrow)]))
 }
 
 fn garbage_after_an_arrow(site: &mut Site<'_>) -> Option<Fault> {

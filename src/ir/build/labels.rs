@@ -20,10 +20,7 @@ impl<'a> Builder<'a> {
                         self.sink.push(
                             fault(format!("the label `{}` is used twice", label.value))
                                 .label("first used here", self.source, *first)
-                                .help(format!(
-                                    "write another label, such as `{}_2`",
-                                    label.value
-                                )),
+                                .help(format!("write another label, such as `{}_2`", label.value)),
                         );
                         continue;
                     }

@@ -151,8 +151,9 @@ fn an_unknown_shape_silences_the_join_and_what_follows() {
 fn joins_count_as_layers() {
     assert_eq!(graph("input 1x2x2 99*[101*[C1]] -> F1").nodes.len(), 10_000);
     codes("input 1x2x2 5000*[+[C1]] -> F1", &[Code::E0308]);
+    codes("input 1x2x2 2147483647*[+[C1]] -> F1", &[Code::E0308]);
     codes(
         "input 1x2x2 18446744073709551615*[+[C1]] -> F1",
-        &[Code::E0308],
+        &[Code::E0205],
     );
 }

@@ -47,7 +47,10 @@ impl<'a> Arguments<'a> {
         let mut this = Self::unread(source, layer, classifier);
         this.read_width(kind, sink);
         this.read_all(kind, sink);
+        // The parser has reported a width that is no number, and a value that is none.
+        let malformed = |width: &tree::Spanned<String>| width.value.is_empty();
         let right = sink.len() == before
+            && !layer.width.as_ref().is_some_and(malformed)
             && !layer
                 .attributes
                 .iter()
@@ -56,7 +59,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// What is wrong with the attributes of a layer of unknown kind, whichever of some kinds was meant: it is read as the
-    /// one that they fit best, among equals the first.
+    /// one that they fit best (the fewest faults, then the fewest unknown keys), among equals the first.
     pub fn of_unknown_kind(
         kinds: impl Iterator<Item = &'static Kind>,
         source: &'a Arc<Source>,
@@ -67,7 +70,13 @@ impl<'a> Arguments<'a> {
             Self::unread(source, layer, false).read_all(kind, &mut sink);
             sink
         });
-        faults.min_by_key(Diagnostics::len).unwrap_or_default()
+        let unknown = |faults: &Diagnostics| {
+            let codes = faults.iter().map(|fault| fault.code);
+            codes.filter(|code| *code == Code::E0202).count()
+        };
+        faults
+            .min_by_key(|faults| (faults.len(), unknown(faults)))
+            .unwrap_or_default()
     }
 
     fn unread(source: &'a Arc<Source>, layer: &'a Layer, classifier: bool) -> Self {

@@ -60,6 +60,7 @@ impl<'a> Reader<'a> {
             Rule::bad_layer => {
                 let (layer, head) = self.bad_layer(pair, span, label);
                 if let Some(layer) = layer {
+                    links.missing_arrow(head);
                     links.reported_stage(Stage::Layer(layer), head);
                     links.unsure();
                 } else {
