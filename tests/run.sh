@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test: unit, integration, doc. Installs PoCL where no OpenCL device answers; fails if there still is none.
 #   tests/run.sh           what continuous integration runs
-#   tests/run.sh --long    the long proofs too (NETC_LONG=1)
+#   tests/run.sh --long    the long proofs too (NETC_LONG=1), then ten minutes of fuzzing (or NETC_FUZZ_SECONDS)
 #   tests/run.sh [--long] NAME…   further arguments go to cargo test: a test's name, `--test all`, …
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,4 +33,10 @@ if ! has_opencl; then
         exit 1
     fi
 fi
+seconds=${NETC_FUZZ_SECONDS:-600}
+unset NETC_FUZZ_SECONDS
 cargo test --release "$@"
+if [[ ${NETC_LONG:-} == 1 && $# == 0 ]]; then
+    # In a process of its own, whose memory is measured.
+    NETC_FUZZ_SECONDS=$seconds cargo test --release --test all fuzz:: -- --nocapture
+fi

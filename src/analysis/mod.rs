@@ -9,7 +9,10 @@ pub mod input;
 pub mod pair;
 pub mod warning;
 
+use std::sync::Arc;
+
 use crate::ir::{Feed, Graph};
+use crate::op::InitRule;
 use crate::op::shape::Shape;
 use crate::op::signal::{Flow, Gradient, Signal, softmax};
 
@@ -27,21 +30,30 @@ pub struct Expected {
 /// # Panics
 /// Where a shape is unknown: the caller has checked that (`Graph::is_shaped`).
 pub fn signal(graph: &Graph, input: &Signal, batch: usize) -> Vec<Expected> {
-    let mut signals: Vec<Signal> = Vec::with_capacity(graph.nodes.len());
-    for (i, node) in graph.nodes.iter().enumerate() {
-        let signal = {
-            let flows = flows(graph, i, input, |feed| &signals[feed]);
-            node.op.signal(&flows, graph.output_shape(i))
-        };
-        signals.push(signal);
-    }
-    let mut expected: Vec<Expected> = signals
-        .into_iter()
-        .map(|signal| Expected {
+    signal_with(graph, None, input, batch)
+}
+
+/// [`signal`] with all weights drawn by one rule.
+fn signal_with(
+    graph: &Graph,
+    rule: Option<InitRule>,
+    input: &Signal,
+    batch: usize,
+) -> Vec<Expected> {
+    let op = |i: usize| {
+        let op = &graph.nodes[i].op;
+        rule.and_then(|rule| op.with_init(rule))
+            .unwrap_or_else(|| Arc::clone(op))
+    };
+    let mut expected: Vec<Expected> = Vec::with_capacity(graph.nodes.len());
+    for i in 0..graph.nodes.len() {
+        let flows = flows(graph, i, input, |feed| &expected[feed].signal);
+        let signal = op(i).signal(&flows, graph.output_shape(i));
+        expected.push(Expected {
             signal,
             gradient: Gradient::default(),
-        })
-        .collect();
+        });
+    }
     if let (Some(last), Some(classes)) = (expected.last_mut(), graph.classes()) {
         let variance = last.signal.latent().covariance[0];
         last.gradient = Gradient::of(softmax::d_logits_square(variance.sqrt(), classes, batch));
@@ -52,8 +64,7 @@ pub fn signal(graph: &Graph, input: &Signal, batch: usize) -> Vec<Expected> {
         let node = &graph.nodes[i];
         let back = {
             let flows = flows(graph, i, input, |feed| &expected[feed].signal);
-            node.op
-                .gradient(&flows, graph.output_shape(i), expected[i].gradient)
+            op(i).gradient(&flows, graph.output_shape(i), expected[i].gradient)
         };
         for (feed, gradient) in node.feeds.iter().zip(back) {
             if let Feed::Node(from) = *feed {

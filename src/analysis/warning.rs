@@ -5,9 +5,7 @@
 //! it good. So the ends are tested, and the layer named is the one from which on the size stays beyond the threshold.
 //! README.md, "The signal at the start", has the measurements behind the thresholds.
 
-use std::sync::Arc;
-
-use super::{Expected, signal};
+use super::{Expected, signal_with};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::ir::{Graph, Node};
 use crate::op::InitRule;
@@ -113,7 +111,7 @@ fn beyond(value: f64, limit: f64) -> bool {
 }
 
 fn is_learned(node: &Node) -> bool {
-    node.op.with_init(InitRule::He).is_some()
+    node.op.init().is_some()
 }
 
 /// The norm of the gradient at a layer's output, of one image, over that at the logits.
@@ -125,17 +123,23 @@ fn change(graph: &Graph, expected: &[Expected], layer: usize) -> f64 {
 
 /// What repairs it: the first change of which the recomputed signal has nothing to warn of.
 fn help(graph: &Graph, input: &Signal, unit: Option<&Signal>) -> String {
+    let is_drawn_by = |rule| {
+        let mut rules = graph.nodes.iter().filter_map(|node| node.op.init());
+        rules.all(|drawn| drawn == rule)
+    };
     for (rule, word) in [(InitRule::He, "he"), (InitRule::Xavier, "xavier")] {
-        let repaired = with_init(graph, rule);
         let inputs = [Some(input), unit];
         for (input, scale) in inputs
             .into_iter()
             .zip(["", " and `scale = \"unit\"` under `[data]`"])
         {
             let Some(input) = input else { continue };
+            if scale.is_empty() && is_drawn_by(rule) {
+                continue;
+            }
             // The batch scales all gradients alike.
-            let expected = signal(&repaired, input, 1);
-            if findings(&repaired, &expected).is_empty() {
+            let expected = signal_with(graph, Some(rule), input, 1);
+            if findings(graph, &expected).is_empty() {
                 let logits = expected.last().map_or(0.0, |last| last.signal.rms());
                 return format!(
                     "write `weights = \"{word}\"` under `[init]`{scale}, and `init={word}` at each C and F that has an `init` or `std` of its own: the logits then start at {}",
@@ -145,21 +149,6 @@ fn help(graph: &Graph, input: &Signal, unit: Option<&Signal>) -> String {
         }
     }
     "no initial values repair this alone: a normalization between the layers, or `act=relu`, keeps the size".into()
-}
-
-/// The network with all weights drawn by one rule.
-fn with_init(graph: &Graph, rule: InitRule) -> Graph {
-    let nodes = graph.nodes.iter().map(|node| Node {
-        op: node
-            .op
-            .with_init(rule)
-            .unwrap_or_else(|| Arc::clone(&node.op)),
-        ..node.clone()
-    });
-    Graph {
-        nodes: nodes.collect(),
-        ..graph.clone()
-    }
 }
 
 /// A size for people, in three digits: `0.338`, `24.9`, `5.90e-5`, `1.13e4`.

@@ -119,6 +119,7 @@ impl Check {
                 Ok(network) => against.check(name, &network),
             })
             .collect();
+        let faults = faults.told();
         let ok = !faults.has_errors() && checked.iter().all(|one| !one.found.has_errors());
         // The configuration is a file of its own in the reports.
         let of_config = self
@@ -259,7 +260,7 @@ impl Against<'_> {
         Checked {
             name,
             graph,
-            found,
+            found: found.told(),
             figures,
         }
     }
@@ -307,10 +308,7 @@ fn figures(name: &str, graph: &Graph, figures: &Figures, signal: bool, colour: b
     }
     let mut table = Table::new(&columns);
     let unknown = || "?".to_owned();
-    let mut row = |mut cells: Vec<String>| {
-        cells.resize(columns.len(), String::new());
-        table.row(cells);
-    };
+    let mut row = |cells: Vec<String>| table.row(cells);
     row(vec![
         "input".into(),
         String::new(),

@@ -53,7 +53,7 @@ fn unknown(text: &str) -> Failure {
 fn list(colour: bool) -> String {
     let mut table = Table::new(&[("code", Align::Left), ("means", Align::Left)]);
     for code in Code::ALL {
-        table.row(vec![code.name().into(), code.meaning().into()]);
+        table.row([code.name(), code.meaning()]);
     }
     table.render(colour)
 }

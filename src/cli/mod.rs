@@ -140,7 +140,7 @@ impl Output {
 
     /// Shows problems on stderr.
     fn diagnostics(&self, diagnostics: &Diagnostics) {
-        for diagnostic in diagnostics {
+        for diagnostic in &diagnostics.clone().told() {
             self.diagnostic(diagnostic);
         }
     }

@@ -1,6 +1,6 @@
 //! Tables for people: columns as wide as they must be, numbers to the right.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// Where a column's cells stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,64 +14,71 @@ pub enum Align {
 /// A table in the making.
 #[derive(Debug)]
 pub struct Table {
-    columns: Vec<(String, Align)>,
-    rows: Vec<Vec<String>>,
+    columns: Vec<Align>,
+    /// All cells one after the other, the header's first.
+    text: String,
+    /// Where each cell ends.
+    ends: Vec<usize>,
 }
 
 impl Table {
     /// A table with these columns.
     pub fn new(columns: &[(&str, Align)]) -> Self {
-        Self {
-            columns: columns
-                .iter()
-                .map(|(name, align)| ((*name).to_owned(), *align))
-                .collect(),
-            rows: Vec::new(),
-        }
+        let mut table = Self {
+            columns: columns.iter().map(|(_, align)| *align).collect(),
+            text: String::new(),
+            ends: Vec::new(),
+        };
+        table.row(columns.iter().map(|(name, _)| *name));
+        table
     }
 
-    /// Adds a row.
-    pub fn row(&mut self, cells: Vec<String>) {
-        debug_assert_eq!(
-            cells.len(),
-            self.columns.len(),
-            "internal error: a row of another width"
+    /// Adds a row; cells that it lacks at its end are empty.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = impl Display>) {
+        debug_assert!(
+            self.ends.len().is_multiple_of(self.columns.len()),
+            "internal error: the row before has another width"
         );
-        self.rows.push(cells);
+        for cell in cells {
+            let _ = write!(self.text, "{cell}");
+            self.ends.push(self.text.len());
+        }
+        let width = self.ends.len().next_multiple_of(self.columns.len());
+        self.ends.resize(width, self.text.len());
     }
 
     /// The table as text, its header in bold where there is colour.
     pub fn render(&self, colour: bool) -> String {
-        let widths: Vec<usize> = (0..self.columns.len())
-            .map(|c| {
-                self.rows
-                    .iter()
-                    .map(|row| row[c].chars().count())
-                    .chain([self.columns[c].0.chars().count()])
-                    .max()
-                    .unwrap_or(0)
-            })
+        let starts = [0].into_iter().chain(self.ends.iter().copied());
+        let cells: Vec<&str> = starts
+            .zip(&self.ends)
+            .map(|(start, end)| &self.text[start..*end])
             .collect();
-        let line = |cells: &mut dyn Iterator<Item = &String>| {
-            let mut text = String::new();
-            for ((cell, width), (_, align)) in cells.zip(&widths).zip(&self.columns) {
-                let gap = " ".repeat(width - cell.chars().count());
-                let _ = match align {
-                    Align::Left => write!(text, "{cell}{gap}  "),
-                    Align::Right => write!(text, "{gap}{cell}  "),
-                };
+        let rows = || cells.chunks(self.columns.len());
+        let characters = |cell: &str| cell.chars().count();
+        let width = |column: usize| rows().map(|row| characters(row[column])).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let mut text = String::with_capacity(rows().len() * (widths.iter().sum::<usize>() + 9));
+        for (index, row) in rows().enumerate() {
+            let bold = colour && index == 0;
+            text.push_str(if bold { "\x1b[1m" } else { "" });
+            let start = text.len();
+            for ((cell, width), align) in row.iter().zip(&widths).zip(&self.columns) {
+                let gap = std::iter::repeat_n(' ', width - characters(cell));
+                match align {
+                    Align::Left => {
+                        text.push_str(cell);
+                        text.extend(gap);
+                    }
+                    Align::Right => {
+                        text.extend(gap);
+                        text.push_str(cell);
+                    }
+                }
+                text.push_str("  ");
             }
-            text.trim_end().to_owned()
-        };
-        let header = line(&mut self.columns.iter().map(|(name, _)| name));
-        let mut text = if colour {
-            format!("\x1b[1m{header}\x1b[0m\n")
-        } else {
-            format!("{header}\n")
-        };
-        for row in &self.rows {
-            text.push_str(&line(&mut row.iter()));
-            text.push('\n');
+            text.truncate(text.trim_end().len().max(start));
+            text.push_str(if bold { "\x1b[0m\n" } else { "\n" });
         }
         text
     }

@@ -80,7 +80,7 @@ impl Diagnostic {
         Self {
             code,
             severity: Severity::Error,
-            message: message.into(),
+            message: bounded(message.into()),
             primary: None,
             primary_label: String::new(),
             labels: Vec::new(),
@@ -107,7 +107,7 @@ impl Diagnostic {
     /// Puts words under the primary place.
     #[must_use]
     pub fn here(mut self, words: impl Into<String>) -> Self {
-        self.primary_label = words.into();
+        self.primary_label = bounded(words.into());
         self
     }
 
@@ -115,7 +115,7 @@ impl Diagnostic {
     #[must_use]
     pub fn label(mut self, message: impl Into<String>, source: &Arc<Source>, span: Span) -> Self {
         self.labels.push(Label {
-            message: message.into(),
+            message: bounded(message.into()),
             place: Place::new(source, span),
         });
         self
@@ -131,9 +131,23 @@ impl Diagnostic {
     /// Says what to do instead.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(bounded(help.into()));
         self
     }
+}
+
+/// Words hold what users wrote, a megabyte in one piece if they like: of a text that is too long, its two ends.
+fn bounded(words: String) -> String {
+    const MOST_BYTES: usize = 2000;
+    const END: usize = 500;
+    if words.len() <= MOST_BYTES {
+        return words;
+    }
+    let (head, tail) = (
+        words.floor_char_boundary(END),
+        words.ceil_char_boundary(words.len() - END),
+    );
+    format!("{} … {}", &words[..head], &words[tail..])
 }
 
 impl fmt::Display for Diagnostic {
@@ -148,7 +162,11 @@ impl std::error::Error for Diagnostic {}
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
+    untold: usize,
 }
+
+/// How many problems of one text are told.
+pub const MOST: usize = 50;
 
 impl Diagnostics {
     /// An empty sink.
@@ -161,9 +179,48 @@ impl Diagnostics {
         self.list.push(diagnostic);
     }
 
+    /// Adds a problem, or counts it where there is no room for another.
+    pub fn push_with(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
+        if self.list.len() < MOST {
+            self.list.push(diagnostic());
+        } else {
+            self.untold += 1;
+        }
+    }
+
     /// Adds all problems of another sink.
     pub fn append(&mut self, mut other: Self) {
         self.list.append(&mut other.list);
+        self.untold += other.untold;
+    }
+
+    /// Counts problems that are not in the list.
+    pub fn leave_out(&mut self, problems: usize) {
+        self.untold += problems;
+    }
+
+    /// How many problems there are beside those in the list.
+    pub fn untold(&self) -> usize {
+        self.untold
+    }
+
+    /// At most [`MOST`] problems, errors before warnings, in the order of their places. The notes of the last one say
+    /// how many more there are, and they are no longer counted as [untold](Self::untold).
+    #[must_use]
+    pub fn told(mut self) -> Self {
+        if self.list.len() > MOST {
+            self = self.sorted();
+            self.list.sort_by_key(|d| d.severity == Severity::Warning);
+            self.untold += self.list.len() - MOST;
+            self.list.truncate(MOST);
+        }
+        self = self.sorted();
+        let more = std::mem::take(&mut self.untold);
+        if let (Some(last), 1..) = (self.list.last_mut(), more) {
+            let plural = if more == 1 { "" } else { "s" };
+            last.notes.push(format!("and {more} more problem{plural}"));
+        }
+        self
     }
 
     /// Whether there is an error among them.
@@ -207,6 +264,7 @@ impl From<Diagnostic> for Diagnostics {
     fn from(diagnostic: Diagnostic) -> Self {
         Self {
             list: vec![diagnostic],
+            untold: 0,
         }
     }
 }

@@ -517,6 +517,10 @@ impl Op for Convolution {
         self.learned.signal(self.before(&inputs[0], output))
     }
 
+    fn init(&self) -> Option<InitRule> {
+        Some(self.learned.init)
+    }
+
     fn with_init(&self, rule: InitRule) -> Option<Arc<dyn Op>> {
         let mut op = self.clone();
         op.learned.init = rule;

@@ -160,6 +160,10 @@ impl Op for Fully {
         self.learned.signal(self.before(&inputs[0]))
     }
 
+    fn init(&self) -> Option<InitRule> {
+        Some(self.learned.init)
+    }
+
     fn with_init(&self, rule: InitRule) -> Option<Arc<dyn Op>> {
         let mut op = self.clone();
         op.learned.init = rule;

@@ -204,6 +204,11 @@ pub trait Op: fmt::Debug + Send + Sync {
     /// What is expected of the output at the initial values, in training.
     fn signal(&self, inputs: &[Flow<'_>], output: Shape) -> Signal;
 
+    /// How its weights are drawn; `None` for kinds that have none.
+    fn init(&self) -> Option<InitRule> {
+        None
+    }
+
     /// The same layer with weights drawn by another rule; `None` where it has none to draw.
     fn with_init(&self, _rule: InitRule) -> Option<Arc<dyn Op>> {
         None

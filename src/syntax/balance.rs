@@ -24,6 +24,8 @@ pub(super) struct Balanced<'a> {
     pub comments: Vec<Span>,
     /// What was wrong, by place in the user's text.
     pub reports: Vec<Report>,
+    /// How much more was wrong.
+    pub untold: usize,
     /// Whether something was still open where the text ends.
     pub open_at_end: bool,
     /// One past the last byte that is neither white space nor comment.

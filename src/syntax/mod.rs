@@ -21,45 +21,34 @@ pub mod tree;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, MOST};
 use crate::source::{Source, Span};
 use parser::Reading;
 pub use tree::Tree;
-
-/// How many problems of one text are told; the last of them says how many more there are.
-pub const MOST_DIAGNOSTICS: usize = 50;
 
 /// Reads a network. The tree is as whole as the text allows; where there is an error, [`Tree::complete`] says whether the
 /// chain has its last layer.
 ///
 /// # Errors
-/// E0101 to E0105 and E0107, sorted by place and at most [`MOST_DIAGNOSTICS`]; if there are more, the last one's
-/// notes end with `and N more problems`.
+/// E0101 to E0105 and E0107, sorted by place and at most [`MOST`]; if there are more, they are counted as
+/// [untold](Diagnostics::untold).
 pub fn parse(source: &Arc<Source>) -> (Tree, Diagnostics) {
     let Reading {
         tree,
         mut reports,
+        untold,
         stopped,
     } = parser::read(source);
     // Among those at one place the widest comes first, as in the tree.
     reports.sort_by_key(|report| (report.span.start, Reverse(report.span.end)));
-    let shown = reports.len().min(MOST_DIAGNOSTICS);
-    let more = reports.len() - shown;
+    let shown = reports.len().min(MOST);
     let mut diagnostics = Diagnostics::new();
+    diagnostics.leave_out(reports.len() - shown + untold);
     for (index, report) in reports[..shown].iter().enumerate() {
         let mut diagnostic = report.diagnostic(source);
-        if index + 1 == shown {
-            if more > 0 {
-                let (least, plural) = (
-                    if stopped { "at least " } else { "" },
-                    if more == 1 { "" } else { "s" },
-                );
-                diagnostic = diagnostic.note(format!("and {least}{more} more problem{plural}"));
-            }
-            if stopped {
-                diagnostic = diagnostic
-                    .note("the rest was not read: the beginning of the text is no network");
-            }
+        if stopped && index + 1 == shown {
+            diagnostic =
+                diagnostic.note("the rest was not read: the beginning of the text is no network");
         }
         diagnostics.push(diagnostic);
     }

@@ -33,6 +33,8 @@ pub(super) struct Reading {
     pub tree: Tree,
     /// Everything that is wrong with it, unordered.
     pub reports: Vec<Report>,
+    /// How much more is wrong with it.
+    pub untold: usize,
     /// Whether only the beginning was read, since it is no network by any means.
     pub stopped: bool,
 }
@@ -51,6 +53,7 @@ pub(super) fn read(source: &Arc<Source>) -> Reading {
             return Reading {
                 tree: super::empty_tree(source, &[]),
                 reports: vec![report],
+                untold: 0,
                 stopped: false,
             };
         }
@@ -123,6 +126,7 @@ fn read_balanced(source: &Arc<Source>, balanced: &Balanced<'_>, text: &str) -> (
         Reading {
             tree,
             reports,
+            untold: balanced.untold,
             stopped: false,
         },
         odd,

@@ -58,7 +58,8 @@ impl<'a> Builder<'a> {
             return;
         }
         let likely = likely_kind(&layer.kind.value);
-        self.sink.push(unknown_kind(self.source, layer, likely));
+        let source = self.source;
+        self.sink.push_with(|| unknown_kind(source, layer, likely));
         let others = KINDS.iter().copied();
         let kinds = likely.into_iter().chain(others);
         self.sink

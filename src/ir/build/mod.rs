@@ -46,6 +46,7 @@ pub fn build(tree: &Tree, options: &Options) -> (Option<Graph>, Diagnostics) {
         checked: HashMap::new(),
         faulty: HashSet::new(),
         once: false,
+        walked: 0,
         place: Place {
             shape: None,
             feed: Feed::Input,
@@ -71,13 +72,10 @@ pub fn build(tree: &Tree, options: &Options) -> (Option<Graph>, Diagnostics) {
         );
         builder.once = true;
     }
-    let mut last = Diagnostics::new();
-    std::mem::swap(&mut last, &mut builder.sink);
-    let classifier = builder.last(tree);
-    std::mem::swap(&mut last, &mut builder.sink);
+    let (classifier, no_classifier) = builder.last(tree);
     builder.chain(&tree.chain, "", classifier);
     // Rules about the last layer come after those of the layer itself.
-    builder.sink.append(last);
+    builder.sink.append(no_classifier);
     let Builder {
         sink,
         nodes,
@@ -167,6 +165,8 @@ struct Builder<'a> {
     faulty: HashSet<Span>,
     /// Whether a repeat's body is walked once only, since there are too many layers (E0308).
     once: bool,
+    /// Stages seen.
+    walked: u64,
     /// Where the walk stands.
     place: Place,
 }
@@ -211,16 +211,19 @@ impl<'a> Builder<'a> {
         right.then_some(shape)
     }
 
-    /// The classifier's span; reports E0305 where the last item is no F.
-    fn last(&mut self, tree: &Tree) -> Option<Span> {
+    /// The classifier's span; E0305 where the last item is no F.
+    fn last(&self, tree: &Tree) -> (Option<Span>, Diagnostics) {
+        let silent = |span| (span, Diagnostics::new());
         if !tree.complete {
-            return last_layer(&tree.chain);
+            return silent(last_layer(&tree.chain));
         }
-        let last = tree.chain.stages.last()?;
+        let Some(last) = tree.chain.stages.last() else {
+            return silent(None);
+        };
         let message = match last {
-            Stage::Error(_) => return None,
-            Stage::Layer(layer) if layer.kind.value == "F" => return Some(layer.span),
-            Stage::Layer(layer) if op::kind(&layer.kind.value).is_none() => return None, // E0201 says enough
+            Stage::Error(_) => return silent(None),
+            Stage::Layer(layer) if layer.kind.value == "F" => return silent(Some(layer.span)),
+            Stage::Layer(layer) if op::kind(&layer.kind.value).is_none() => return silent(None), // E0201 says enough
             Stage::Layer(layer) => format!(
                 "the last layer is a `{}`, and the classifier must be an `F`",
                 layer.kind.value
@@ -229,17 +232,20 @@ impl<'a> Builder<'a> {
                 "the classifier must be an `F` outside brackets".into()
             }
         };
-        let help = "end the network with an `F` as wide as there are classes: `-> F10`";
-        self.sink.push(
-            Diagnostic::error(Code::E0305, message)
-                .at(self.source, last.span())
-                .help(help),
-        );
-        None
+        let fault = Diagnostic::error(Code::E0305, message)
+            .at(self.source, last.span())
+            .help("end the network with an `F` as wide as there are classes: `-> F10`");
+        (None, fault.into())
     }
 
     fn chain(&mut self, chain: &'a Chain, copy: &str, classifier: Option<Span>) {
         for stage in &chain.stages {
+            if self.once && self.walked == MOST_LAYERS {
+                // It is reported that the network is too large.
+                self.place.shape = None;
+                return;
+            }
+            self.walked += 1;
             match stage {
                 Stage::Layer(layer) => self.layer(layer, copy, classifier),
                 Stage::Error(_) => self.place.shape = None,

@@ -169,17 +169,17 @@ impl<'a> Arguments<'a> {
             Diagnostic::error(code, message).at(self.source, attribute.span)
         };
         let Some(known) = kind.attributes.iter().find(|known| known.key == key) else {
-            sink.push(self.unknown(kind, attribute));
+            sink.push_with(|| self.unknown(kind, attribute));
             return None;
         };
         if let Some(first) = self.layer.attributes.iter().find(|a| a.key.value == key)
             && first.span != attribute.span
         {
-            sink.push(
+            sink.push_with(|| {
                 fault(Code::E0203, format!("`{key}` is given twice"))
                     .label("first given here", self.source, first.span)
-                    .help("keep one of them"),
-            );
+                    .help("keep one of them")
+            });
             return None;
         }
         let Some(value) = &attribute.value else {

@@ -71,7 +71,7 @@ fn for_rows(view: &View, n: usize, mut f: impl FnMut(usize)) {
 /// The expected square of a map's mean: what all of its pixels share.
 fn common(input: &Flow<'_>) -> f64 {
     let [_, height, width] = input.shape.dimensions();
-    field::pairs(&input.signal.moments, (height, width), 0.0)
+    field::pairs(&input.signal.moments, (height, width))
 }
 
 impl Op for MeanVariance {

@@ -3,6 +3,8 @@
 //! Distances are Euclidean, and the field is taken to look alike in all directions. The last entry is for pixels of two
 //! different images.
 
+use std::cell::RefCell;
+
 /// Number of samples.
 pub const COUNT: usize = 14;
 
@@ -22,18 +24,24 @@ pub fn by_distance(value: impl Fn(f64) -> f64) -> Field {
     std::array::from_fn(|i| value(DISTANCES[i.min(OTHER - 1)]))
 }
 
-/// The value at a distance: between samples on a straight line, beyond the last one constant.
-pub fn at(field: &Field, distance: f64) -> f64 {
+/// The samples beside a distance and what each counts: between samples the value lies on a straight line, beyond the
+/// last one it is constant.
+fn between(distance: f64) -> [(usize, f64); 2] {
     let above = DISTANCES.partition_point(|&known| known < distance);
-    if above == 0 {
-        return field[0];
-    }
-    if above == OTHER {
-        return field[OTHER - 1];
+    if above == 0 || above == OTHER {
+        return [(above.min(OTHER - 1), 1.0), (0, 0.0)];
     }
     let (low, high) = (DISTANCES[above - 1], DISTANCES[above]);
     let share = (distance - low) / (high - low);
-    field[above - 1] + share * (field[above] - field[above - 1])
+    [(above - 1, 1.0 - share), (above, share)]
+}
+
+/// The value at a distance.
+pub fn at(field: &Field, distance: f64) -> f64 {
+    between(distance)
+        .map(|(sample, share)| field[sample] * share)
+        .iter()
+        .sum()
 }
 
 /// The field of every `stride`-th pixel.
@@ -49,8 +57,12 @@ pub fn strided(field: &Field, stride: f64) -> Field {
 /// Pixels of a large window that one sample stands for: windows are looked at through at most about 8 x 8 of them.
 const SAMPLES: usize = 8;
 
-/// The mean over all pairs of one pixel of a window and one of the window `shift` columns beside it.
-pub fn pairs(field: &Field, (height, width): (usize, usize), shift: f64) -> f64 {
+/// How much each sample of a field counts in a mean.
+type Shares = [f64; COUNT];
+
+/// What each sample counts in the mean over all pairs of one pixel of a window and one of the window `shift` columns
+/// beside it.
+fn shares((height, width): (usize, usize), shift: f64) -> Shares {
     let weights = |size: usize| {
         let step = size.div_ceil(SAMPLES).max(1);
         (0..size).step_by(step).map(move |apart| {
@@ -58,13 +70,14 @@ pub fn pairs(field: &Field, (height, width): (usize, usize), shift: f64) -> f64 
             (apart as f64, weight)
         })
     };
-    let (mut sum, mut all) = (0.0, 0.0);
+    let (mut shares, mut all) = ([0.0; COUNT], 0.0);
     for (down, rows) in weights(height) {
         let rows = if down > 0.0 { 2.0 * rows } else { rows };
         for (across, columns) in weights(width) {
             for side in [across, -across] {
-                let distance = down.hypot(shift + side);
-                sum += rows * columns * at(field, distance);
+                for (sample, share) in between(down.hypot(shift + side)) {
+                    shares[sample] += rows * columns * share;
+                }
                 all += rows * columns;
                 if across == 0.0 {
                     break;
@@ -72,14 +85,45 @@ pub fn pairs(field: &Field, (height, width): (usize, usize), shift: f64) -> f64 
             }
         }
     }
-    sum / all
+    shares.map(|share| share / all)
 }
 
-/// [`pairs`] of windows at all distances, `stride` pixels being one step.
+/// The windows of one network are few, and their shares take long: those of this thread's last ones.
+const KEPT: usize = 16;
+
+/// A window, the stride's bits, and the shares at all distances.
+type Kept = ((usize, usize), u64, [Shares; OTHER]);
+
+thread_local! {
+    static WINDOWS: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The mean over all pairs of one pixel of a window and one of the window that is a distance away: of all distances,
+/// `stride` pixels being one step.
 pub fn pooled(field: &Field, window: (usize, usize), stride: f64) -> Field {
-    let mut pooled = by_distance(|distance| pairs(field, window, distance * stride));
-    pooled[OTHER] = field[OTHER];
-    pooled
+    WINDOWS.with_borrow_mut(|kept| {
+        let is_it = |(other, bits, _): &Kept| (*other, *bits) == (window, stride.to_bits());
+        let place = kept.iter().position(is_it).unwrap_or_else(|| {
+            kept.truncate(KEPT - 1);
+            let at = |distance| shares(window, distance * stride);
+            kept.push((window, stride.to_bits(), DISTANCES.map(at)));
+            kept.len() - 1
+        });
+        let mut pooled = *field;
+        for (value, shares) in pooled.iter_mut().zip(&kept[place].2) {
+            *value = field
+                .iter()
+                .zip(shares)
+                .map(|(value, share)| value * share)
+                .sum();
+        }
+        pooled
+    })
+}
+
+/// The mean over all pairs of pixels of a window.
+pub fn pairs(field: &Field, window: (usize, usize)) -> f64 {
+    pooled(field, window, 1.0)[0]
 }
 
 #[cfg(test)]
@@ -99,12 +143,13 @@ mod tests {
     fn pairs_of_a_window_are_averaged() {
         let field = by_distance(|distance| f64::from(distance == 0.0));
         // Of 4 x 4 pairs 4 are a pixel with itself.
-        assert!((pairs(&field, (2, 2), 0.0) - 0.25).abs() < 1e-12);
-        assert!((pairs(&field, (1, 1), 0.0) - 1.0).abs() < 1e-12);
-        assert!(pairs(&field, (2, 2), 3.0).abs() < 1e-12);
-        // A window's half is shared with the one a column further: 2 pairs of 16.
-        assert!((pairs(&field, (2, 2), 1.0) - 0.125).abs() < 1e-12);
+        assert!((pairs(&field, (2, 2)) - 0.25).abs() < 1e-12);
+        assert!((pairs(&field, (1, 1)) - 1.0).abs() < 1e-12);
+        // A window's half is shared with the one a column further: 2 pairs of 16. Nothing with the one 3 columns further.
+        let pooled = pooled(&field, (2, 2), 1.0);
+        assert!((pooled[1] - 0.125).abs() < 1e-12);
+        assert!(pooled[3].abs() < 1e-12);
         let all_alike = by_distance(|_| 3.0);
-        assert!((pairs(&all_alike, (40, 56), 0.0) - 3.0).abs() < 1e-12);
+        assert!((pairs(&all_alike, (40, 56)) - 3.0).abs() < 1e-12);
     }
 }

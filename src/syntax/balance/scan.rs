@@ -46,6 +46,8 @@ pub(super) struct Scan<'a> {
     /// More `]` than `[`; one may then stand for a missing `)`.
     surplus: usize,
     reports: Vec<Report>,
+    /// Problems that are only counted.
+    untold: usize,
     unclosed: Vec<usize>,
     regions: Vec<Span>,
     strays: Vec<usize>,
@@ -57,6 +59,9 @@ pub(super) struct Scan<'a> {
     /// Whether a comma or `=` came since.
     pub listed: bool,
 }
+
+/// So many closers that close nothing are told of, if they come first; of more there is a number.
+const MOST_STRAYS: usize = 1000;
 
 #[derive(Clone, Copy)]
 enum Edit {
@@ -75,6 +80,7 @@ impl<'a> Scan<'a> {
             missing,
             surplus,
             reports: Vec::new(),
+            untold: 0,
             unclosed: Vec::new(),
             regions: Vec::new(),
             strays: Vec::new(),
@@ -303,8 +309,12 @@ impl<'a> Scan<'a> {
 
     fn stray(&mut self, at: usize) {
         let closer = char::from(self.text.as_bytes()[at]);
-        self.reports
-            .push(Report::new(Span::new(at, at + 1), Fault::Stray(closer)));
+        if self.strays.len() < MOST_STRAYS {
+            self.reports
+                .push(Report::new(Span::new(at, at + 1), Fault::Stray(closer)));
+        } else {
+            self.untold += 1;
+        }
         self.strays.push(at);
         if closer == ')' && self.listed {
             self.ruined.push(Span::new(self.border, at));
@@ -348,6 +358,7 @@ impl<'a> Scan<'a> {
             text,
             comments,
             reports: self.reports,
+            untold: self.untold,
             open_at_end,
             end: self.end,
             added,

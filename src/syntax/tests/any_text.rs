@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::read;
-use crate::syntax::MOST_DIAGNOSTICS;
+use crate::diagnostic::MOST;
 use crate::syntax::tree::{Chain, Stage};
 
 /// Texts that a careless grammar needs quadratic time, exponential time or much stack for.
@@ -80,7 +80,7 @@ fn time_is_linear_in_the_worst_of_texts() {
             let start = Instant::now();
             let (_, diagnostics, _) = read(&text);
             let time = start.elapsed();
-            assert!(diagnostics.len() <= MOST_DIAGNOSTICS);
+            assert!(diagnostics.len() <= MOST);
             // Ten times what a busy machine needed.
             assert!(
                 time < Duration::from_secs(2),
@@ -139,7 +139,7 @@ const GOOD: &str = "# A net.\ninput 3x32x32\n2*[c: C8(kernel=3x5, act=tanh) -> P
 
 fn sane(text: &str) {
     let (tree, diagnostics, source) = read(text);
-    assert!(diagnostics.len() <= MOST_DIAGNOSTICS);
+    assert!(diagnostics.len() <= MOST);
     assert!(tree.complete || diagnostics.has_errors());
     for diagnostic in &diagnostics {
         let places = diagnostic
