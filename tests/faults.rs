@@ -211,7 +211,7 @@ fn so_many_faults_are_so_many_diagnostics() {
     }
     eprintln!("{all_passed} of {all_made}\n{all_misses}");
     assert!(
-        all_passed * 100 >= all_made * 98,
+        all_passed * 100 >= all_made * 99,
         "{all_passed} of {all_made}:\n{all_misses}"
     );
 }

@@ -155,8 +155,21 @@ impl<'a> Links<'a> {
         if let Some(stage) = self.stages.last() {
             let end = stage.span().end;
             self.stages.push(Stage::Error(Span::new(end, end)));
-            self.last = Last::Junk(end);
         }
+    }
+
+    /// What was a stage, for all that one can see of it.
+    pub(super) fn ruined(&mut self, span: Span) {
+        self.swallow(span);
+        self.last = Last::Stage {
+            head: span,
+            end: span.end,
+        };
+    }
+
+    /// Whether a stage came last.
+    pub(super) fn is_after_stage(&self) -> bool {
+        matches!(self.last, Last::Stage { .. })
     }
 
     /// Something that is no stage. A line's junk is one error, up to the next arrow.

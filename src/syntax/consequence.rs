@@ -67,7 +67,7 @@ fn without_bracketless(mut reports: Vec<Report>, strays: &[usize], text: &str) -
     for report in reports.into_iter().rev() {
         let followed = left.last().is_some_and(|&at| at > report.span.start);
         let is_head = match report.fault {
-            Fault::Multiplied { .. } => true,
+            Fault::Multiplied { .. } | Fault::Unbracketed => true,
             Fault::Junk | Fault::JunkAfterStage => {
                 starts_like_a_bracket(&text[report.span.start..])
             }

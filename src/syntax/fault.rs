@@ -35,6 +35,7 @@ pub(super) enum Fault {
     WrongArrow,
     // Stages.
     Multiplied { times: Span },
+    Unbracketed,
     Count,
     WidthApart { word: Span },
     BadWord,
@@ -149,6 +150,10 @@ impl Report {
             Fault::TrailingArrow => e0104("this arrow has no layer after it".into()),
             Fault::MissingArrow { .. } => e0104(format!("an arrow is missing before {it}")),
             Fault::Multiplied { .. } => e0101("what is repeated must stand in brackets".into()),
+            Fault::Unbracketed => e0101(format!(
+                "the branches after `{}` must stand in brackets",
+                &here[..1]
+            )),
             Fault::Count => e0103(format!("{it} is no repeat count")),
             Fault::WidthApart { word } => e0101(format!(
                 "{it} stands apart from its layer {}",
@@ -248,6 +253,11 @@ impl Report {
                     _ => format!("write `{times}*[` before it and `]` after it"),
                 }
             }
+            Fault::Unbracketed if short(here) => {
+                let (sign, layer) = here.split_at(1);
+                format!("write `{sign}[{}]`", layer.trim_start())
+            }
+            Fault::Unbracketed => format!("write `{}[` before it and `]` after it", &here[..1]),
             Fault::Count => "write a whole number, as in `3*[C64]`".into(),
             Fault::WidthApart { word } if words(word).ends_with(|c: char| c.is_ascii_digit()) => {
                 format!("remove the `{}`", shorten(here))

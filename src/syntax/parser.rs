@@ -237,8 +237,8 @@ impl<'a> Reader<'a> {
         }
         for item in pair.into_inner() {
             let span = self.span(&item);
-            if self.balanced.is_ruined(span) {
-                links.swallow(span);
+            if self.balanced.is_ruined(span) && item.as_rule() != Rule::input {
+                links.ruined(span);
                 continue;
             }
             match item.as_rule() {

@@ -175,6 +175,7 @@ fn spans_of_a_layer_are_exact() {
 fn help_can_be_pasted() {
     for (text, expected) in [
         ("3*C64 -> F2", "E0101 0..5 `3*[C64]`"),
+        ("+C64 -> F2", "E0101 0..4 `+[C64]`"),
         ("3*a: C64(pad=1) -> F2", "E0101 0..15 `3*[a: C64(pad=1)]`"),
         ("C48 P -> F2", "E0104 4..5 `C48 -> P`"),
         (
@@ -257,6 +258,21 @@ fn every_mistake_is_one_error_at_its_place() {
         &[(E0101, "@@ P"), (E0101, "%"), (E0101, "&")],
     );
     check("C8 some words, and more -> F2", &[(E0101, "some")]);
+    check("C8 <- P -> F2", &[(E0101, "<-")]);
+    // What is wrong behind a bracket that was forgotten is told, too.
+    check(
+        "3*C8 P -> +A(a=) -> &2*[P] => 2*2*[N] -> F2",
+        &[
+            (E0101, "3*C8"),
+            (E0104, "P"),
+            (E0101, "+A(a=)"),
+            (E0101, "a="),
+            (E0101, "&2*[P]"),
+            (E0101, "=>"),
+            (E0101, "2*2*[N]"),
+        ],
+    );
+    check("C8 + C9 -> F2", &[(E0101, "+ C9")]);
     check("C8[kernel=3] -> F2", &[(E0101, "[kernel=3]")]);
     check("[C8] -> 3*[C8 | P] -> F2", &[(E0101, "["), (E0101, "|")]);
     check("C8 | F2", &[(E0101, "|")]);

@@ -104,7 +104,9 @@ impl<'a> Scan<'a> {
             .map(|last| self.text.as_bytes()[last]);
         let purpose = matches!(before, Some(b'*' | b'+' | b'&'));
         let few = 1..=FEW_MISSING;
-        if byte == b'[' && !purpose && self.paren.is_none() && few.contains(&self.missing) {
+        let empty = self.text[at + 1..].trim_start().starts_with(']');
+        if byte == b'[' && !purpose && !empty && self.paren.is_none() && few.contains(&self.missing)
+        {
             // One `[` too many, and this one does not say what it is for: it is the one.
             self.missing -= 1;
             self.reports
@@ -317,7 +319,11 @@ impl<'a> Scan<'a> {
         }
         self.strays.push(at);
         if closer == ')' && self.listed {
-            self.ruined.push(Span::new(self.border, at));
+            // What stands for an arrow before them is no part of them.
+            let before = &self.text[self.border..at];
+            let arrow = |c: char| c.is_whitespace() || "=<>-~–—→;".contains(c);
+            let start = at - before.trim_start_matches(arrow).len();
+            self.ruined.push(Span::new(start, at));
         }
         self.edits.push((at, Edit::Replace(b' ')));
     }

@@ -50,6 +50,7 @@ impl<'a> Reader<'a> {
                 let rest = attributes.last().is_some_and(|last| {
                     before.is_some() && matches!(&last.value, Some(v) if v.value == Value::Error && v.span.end == span.start)
                 });
+                let excused = excused && !self.source.slice(span).starts_with('=');
                 if !junk && !rest && (before.is_some() || !excused) {
                     let fault = before.map_or(Fault::JunkAttribute, |before| {
                         Fault::AfterAttribute { before }
@@ -66,6 +67,12 @@ impl<'a> Reader<'a> {
                     Some(before) if !junk && bare => {
                         self.report(span, Fault::AfterAttribute { before });
                     }
+                    // `kernel=2; stride=2`: the comma is what is wrong with the value.
+                    Some(before)
+                        if self
+                            .source
+                            .slice(before)
+                            .ends_with(|c: char| c.is_ascii_punctuation()) => {}
                     Some(before) if !junk => self.report(span, Fault::MissingComma { before }),
                     _ => {}
                 }

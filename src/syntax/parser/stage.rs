@@ -16,6 +16,14 @@ fn once(count: &mut Spanned<String>) {
     }
 }
 
+/// A chain of one stage.
+fn alone(stage: Stage) -> Chain {
+    Chain {
+        span: stage.span(),
+        stages: vec![stage],
+    }
+}
+
 /// What a bracket holds.
 struct Body {
     chains: Vec<Chain>,
@@ -69,6 +77,14 @@ impl<'a> Reader<'a> {
             }
             Rule::repeat => self.repeat(pair, span, links),
             Rule::multiplied => self.multiplied(pair, span, links),
+            // `C8 + C9`: the `+` is no join's.
+            Rule::unbracketed
+                if links.is_after_junk()
+                    || links.is_after_stage() && self.source.slice(span).starts_with('+') =>
+            {
+                links.junk(span);
+            }
+            Rule::unbracketed => self.unbracketed(pair, span, links),
             Rule::join => match self.join(pair, span) {
                 Ok((join, head)) => links.stage(Stage::Join(join), head, Looks::Stage),
                 Err(()) => links.swallow(span),
@@ -139,38 +155,81 @@ impl<'a> Reader<'a> {
         (count, sure)
     }
 
+    /// `3*C64`, `3*3*[C64]`.
     fn multiplied(&mut self, pair: Node<'a>, span: Span, links: &mut Links<'_>) {
         let mut parts = pair.into_inner().peekable();
-        let Some(count) = parts.next() else {
-            return links.swallow(span);
-        };
-        let whole = Span::new(self.span(&count).start, span.end);
-        let (mut count, _) = self.count(&count);
+        let mut counts = Vec::new();
+        while let Some(count) = parts.next_if(|part| part.as_rule() == Rule::count) {
+            counts.push(self.count(&count).0);
+        }
         let label = self.labels(&mut parts);
-        let Some(what) = parts.next() else {
+        let (Some(what), Some(times)) = (parts.next(), counts.first().map(|count| count.span))
+        else {
             return links.swallow(span);
         };
-        let mut inner = self.span(&what);
-        let stage = if what.as_rule() == Rule::layer {
-            if let Some(label) = &label {
-                inner = inner.join(label.span);
-            }
-            Stage::Layer(self.layer(what, inner, label).0)
-        } else {
-            match self.join(what, inner) {
-                Ok((join, _)) => Stage::Join(join),
-                Err(()) => return links.swallow(span),
-            }
+        let inner = self.span(&what);
+        let chain = match what.as_rule() {
+            Rule::layer => Ok(alone(self.labelled_layer(what, label))),
+            Rule::body => self
+                .body(what, inner)
+                .map(|body| self.single(body.chains, body.bar)),
+            _ => self
+                .join(what, inner)
+                .map(|(join, _)| alone(Stage::Join(join))),
         };
-        self.report(whole, Fault::Multiplied { times: count.span });
-        once(&mut count);
-        let chain = Chain {
-            stages: vec![stage],
-            span: inner,
+        let Ok(mut chain) = chain else {
+            return links.swallow(span);
         };
-        let head = count.span;
-        links.reported_stage(Stage::Repeat(Repeat { count, chain, span }), head);
+        self.report(
+            Span::new(times.start, span.end),
+            Fault::Multiplied { times },
+        );
+        for mut count in counts.into_iter().rev() {
+            once(&mut count);
+            let span = count.span.join(chain.span);
+            chain = alone(Stage::Repeat(Repeat { count, chain, span }));
+        }
+        links.reported_stage(chain.stages.remove(0), times);
         links.unsure();
+    }
+
+    /// `+C64 | C64]`: the first layer of a bracket that was never opened.
+    fn unbracketed(&mut self, pair: Node<'a>, span: Span, links: &mut Links<'_>) {
+        let mut parts = pair.into_inner().peekable();
+        let sign = parts.next().map(|sign| self.span(&sign));
+        let label = self.labels(&mut parts);
+        let (Some(sign), Some(what)) = (sign, parts.next()) else {
+            return links.swallow(span);
+        };
+        self.report(Span::new(sign.start, span.end), Fault::Unbracketed);
+        links.missing_arrow(sign);
+        let span = self.span(&what);
+        links.separate();
+        match what.as_rule() {
+            Rule::layer => links.reported_stage(self.labelled_layer(what, label), sign),
+            Rule::join => {
+                let Ok((mut join, head)) = self.join(what, span) else {
+                    return links.swallow(span);
+                };
+                // `&+[x | y]`: which of the two signs is meant, so whether the branches agree, nobody knows.
+                for branch in &mut join.branches {
+                    let end = branch.span.end;
+                    branch.stages.push(Stage::Error(Span::new(end, end)));
+                }
+                links.reported_stage(Stage::Join(join), head);
+            }
+            _ => self.stage(what, span, label, links),
+        }
+        links.unsure();
+    }
+
+    /// A layer with the label that was read before it.
+    fn labelled_layer(&mut self, pair: Node<'a>, label: Option<Spanned<String>>) -> Stage {
+        let mut span = self.span(&pair);
+        if let Some(label) = &label {
+            span = span.join(label.span);
+        }
+        Stage::Layer(self.layer(pair, span, label).0)
     }
 
     fn join(&mut self, pair: Node<'a>, span: Span) -> Result<(Join, Span), ()> {
