@@ -416,6 +416,8 @@ fn the_rule_of_every_layer_is_as_measured() {
         "C32(act=none) -> A(tanh) -> C32(act=none) -> A(sigmoid) -> C32(act=none) -> A(leaky) -> F10",
         "C16 -> +[C16 -> C16(act=none)] -> A -> P -> +[C16 | C16] -> &[C16] -> P -> F10",
         "C16 -> &[C16 | C8(act=tanh)] -> P(avg) -> F32 -> +[F32(act=none)] -> F10",
+        "C16(act=none) -> N(batch, affine) -> A -> +[C16(act=none) -> N(batch)] -> A -> P -> F32(act=none) -> N(batch) -> A -> F10",
+        "C16 -> N(batch) -> C16(act=tanh) -> N(batch, affine) -> P(avg) -> F10",
         "C32(act=none, bias=none, dropout=0.2) -> P -> A -> C32(bias_init=1) -> P -> F32(act=sigmoid) -> F10",
     ];
     for net in nets {

@@ -416,8 +416,24 @@ fn damaged_checkpoints() {
     eval()
         .fails("E0602", &["c1.weight", "4", "5"])
         .renders("E0602-another-network");
+    // The running statistics are as necessary as the weights.
+    fs::write(
+        run.path("run/network.net"),
+        "input 1x8x8\nC4 -> N(batch) -> P -> F2\n",
+    )
+    .unwrap();
+    eval().fails("E0602", &["n1.running_mean"]);
     fs::remove_file(run.path("run/network.net")).unwrap();
     eval().fails("E0501", &["network.net"]);
+}
+
+#[test]
+fn batches_too_small_to_normalize_over() {
+    let vectors = || tiny_training().file("tiny.net", "input 1x8x8\nF8 -> N(batch) -> F2\n");
+    let refused = vectors().set("train.batch", 1).run();
+    refused.fails("E0404", &["`n1`", "--set train.batch=2", "tiny.net:2:"]);
+    no_run(&refused);
+    vectors().set("train.batch", 2).run().exits(0);
 }
 
 #[test]

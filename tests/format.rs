@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use netc::format::{COLUMNS, format, of_tree};
@@ -246,7 +246,11 @@ fn random_networks_keep_what_they_are() {
 fn the_networks_of_the_repository_are_in_canonical_form() {
     let nets: Vec<String> = files_below(&root().join("nets"))
         .into_iter()
-        .filter(|name| name.ends_with(".net"))
+        .filter(|name| {
+            Path::new(name)
+                .extension()
+                .is_some_and(|ending| ending == "net")
+        })
         .map(|name| format!("nets/{name}"))
         .collect();
     assert!(nets.len() >= 4, "{nets:?}");

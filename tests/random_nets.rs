@@ -63,9 +63,7 @@ impl RandomNet {
         let mut width = 0;
         for (index, token) in self.tokens.iter().enumerate() {
             let before = index.checked_sub(1).map_or("", |at| &self.tokens[at]);
-            let gap = if index == 2 && self.states_input {
-                "\n"
-            } else if token == "->" && width > 60 {
+            let gap = if (index == 2 && self.states_input) || (token == "->" && width > 60) {
                 "\n"
             } else if before.is_empty()
                 || matches!(before, "(" | "[" | "=" | "*" | "+" | "&")
@@ -445,7 +443,7 @@ impl Draw {
             _ => self.write_size(&mut attributes, "pad", window.pad, None),
         }
         let divisors: Vec<usize> = (1..=channels)
-            .filter(|groups| channels % groups == 0 && filters % groups == 0)
+            .filter(|groups| channels.is_multiple_of(*groups) && filters.is_multiple_of(*groups))
             .collect();
         let groups = if self.chance(1, 4) {
             self.one(&divisors)
@@ -657,7 +655,6 @@ impl Draw {
                     let (filters, window) = (self.size(1, 4) * 4, self.window(height, width, true));
                     Item::Layer(self.convolution(channels, filters, window))
                 }
-                2 => Item::Layer(self.norm()),
                 3 => Item::Layer(self.activation()),
                 4 if depth < DEPTH => {
                     let chain = self.keeping(shape, None, depth + 1);
@@ -730,7 +727,8 @@ mod tests {
         let (graph, more) = ir::build(&tree, &options);
         found.append(more);
         assert_eq!(graph.is_some(), !found.has_errors(), "{text}");
-        found.iter().map(|problem| format!("{problem}\n")).collect()
+        let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+        lines.join("\n")
     }
 
     #[test]

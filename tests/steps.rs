@@ -44,10 +44,14 @@ fn graph(text: &str) -> Graph {
     graph.expect("no error, so a graph")
 }
 
-fn session(device: &str, precision: Precision) -> Session {
+/// What nets/small.net has not: joins, and batch normalization with its statistics.
+const JOINS: &str = "input 1x28x28 P -> C4(act=none, bias=none) -> N(batch, affine) -> A
+    -> +[C4 -> N(batch)] -> &[C2(act=leaky) | P(kernel=3, stride=1, pad=1) |] -> P -> F24(dropout=0.5) -> F10";
+
+fn session(network: &str, device: &str, precision: Precision) -> Session {
     let device = device::open(device).expect("the device is there");
     let mut session = Session::new(
-        graph(&text_of("nets/small.net")),
+        graph(network),
         device,
         precision,
         BATCH,
@@ -70,8 +74,8 @@ fn images() -> &'static (Dataset, Mean) {
 }
 
 /// The losses of the first steps.
-fn losses<T: Real>(device: &str, steps: u32) -> Vec<f64> {
-    let mut session = session(device, T::PRECISION);
+fn losses<T: Real>(network: &str, device: &str, steps: u32) -> Vec<f64> {
+    let mut session = session(network, device, T::PRECISION);
     let ((set, mean), config) = (images(), config());
     let mut order = Order::new(set.labels(), BATCH, true, SEED).expect("enough images");
     let mut pixels = vec![T::zero(); BATCH * set.shape().elements()];
@@ -97,8 +101,8 @@ fn losses<T: Real>(device: &str, steps: u32) -> Vec<f64> {
 }
 
 #[track_caller]
-fn losses_agree<T: Real>(steps: u32, tolerance: f64) {
-    let (host, opencl) = (losses::<T>("host", steps), losses::<T>("cpu", steps));
+fn losses_agree<T: Real>(network: &str, steps: u32, tolerance: f64) {
+    let [host, opencl] = ["host", "cpu"].map(|device| losses::<T>(network, device, steps));
     for (step, (host, opencl)) in host.iter().zip(&opencl).enumerate() {
         assert!(
             (host - opencl).abs() <= tolerance,
@@ -108,19 +112,25 @@ fn losses_agree<T: Real>(steps: u32, tolerance: f64) {
     }
     let (first, last) = (host[0], host[host.len() - 1]);
     assert!(
-        (2.0..3.5).contains(&first) && last < first,
+        (2.0..10.0).contains(&first) && last < first,
         "it learns: {first} to {last}"
     );
 }
 
 #[test]
 fn losses_in_f64_are_equal_within_1e8() {
-    losses_agree::<f64>(50, 1e-8);
+    losses_agree::<f64>(&text_of("nets/small.net"), 50, 1e-8);
 }
 
 #[test]
 fn losses_in_f32_are_equal_within_1e5() {
-    losses_agree::<f32>(20, 1e-5);
+    losses_agree::<f32>(&text_of("nets/small.net"), 20, 1e-5);
+}
+
+#[test]
+fn losses_of_joins_and_batch_normalization_are_equal() {
+    losses_agree::<f64>(JOINS, 50, 1e-8);
+    losses_agree::<f32>(JOINS, 20, 1e-5);
 }
 
 #[test]
@@ -133,8 +143,16 @@ fn initial_parameters_are_equal_to_the_bit() {
             .collect()
     };
     for precision in [Precision::F32, Precision::F64] {
-        let host = bits(session("host", precision).read().unwrap());
-        let opencl = bits(session("cpu", precision).read().unwrap());
+        let host = bits(
+            session(&text_of("nets/small.net"), "host", precision)
+                .read()
+                .unwrap(),
+        );
+        let opencl = bits(
+            session(&text_of("nets/small.net"), "cpu", precision)
+                .read()
+                .unwrap(),
+        );
         let names: Vec<&str> = host.iter().map(|(name, ..)| name.as_str()).collect();
         assert_eq!(
             names,
@@ -273,11 +291,16 @@ fn a_device_allocates_what_the_plan_says() {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
-    const NETWORK: &str = "input 1x28x28 C4 -> P -> N -> F24(dropout=0.5) -> F10";
-    for device in ["host", "cpu"] {
+    const CHAIN: &str = "input 1x28x28 C4 -> P -> N -> F24(dropout=0.5) -> F10";
+    for (device, network) in [
+        ("host", CHAIN),
+        ("cpu", CHAIN),
+        ("host", JOINS),
+        ("cpu", JOINS),
+    ] {
         let train = |seed: u32| {
             let netc = Netc::new()
-                .file("a.net", NETWORK)
+                .file("a.net", network)
                 .args(["train", "a.net", "--quiet", "--device", device]);
             let outcome = netc
                 .set("train.epochs", 1)

@@ -143,7 +143,7 @@ impl<'a> Site<'a> {
     }
 
     /// Stages put before an arrow, an arrow before them.
-    fn inserted(&mut self, arrow: usize, words: &[&str], codes: &'static [&'static str]) -> Fault {
+    fn inserted(arrow: usize, words: &[&str], codes: &'static [&'static str]) -> Fault {
         let mut all = vec!["->"];
         all.extend(words);
         all.push("->");
@@ -426,7 +426,7 @@ fn garbage_in_attributes(site: &mut Site<'_>) -> Option<Fault> {
 fn empty_bracket(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = site.arrow()?;
     let bracket = site.word(&["+[]", "2*[]", "&[ ]", "+[|]", "[]"]);
-    Some(site.inserted(arrow, &[bracket], &["E0101"]))
+    Some(Site::inserted(arrow, &[bracket], &["E0101"]))
 }
 
 // ---- Attribute lists -----------------------------------------------------------------------------------------------
@@ -660,7 +660,7 @@ fn label_malformed(site: &mut Site<'_>) -> Option<Fault> {
 
 fn label_alone(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = site.arrow()?;
-    Some(site.inserted(arrow, &["stem", ":"], &["E0101"]))
+    Some(Site::inserted(arrow, &["stem", ":"], &["E0101"]))
 }
 
 fn label_on_bracket(site: &mut Site<'_>) -> Option<Fault> {
@@ -999,18 +999,18 @@ fn image_layer_after_f(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = site.outer_arrow()?;
     let layer = site.word(&["C8", "P", "N", "N(meanvar)"]);
     // The F before it makes its input known, whatever is wrong before that.
-    Some(site.inserted(arrow, &["F5", "->", layer], &["E0303"]))
+    Some(Site::inserted(arrow, &["F5", "->", layer], &["E0303"]))
 }
 
 fn branches_disagree(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = site.outer_arrow()?;
     let join = site.word(&["+[F3 | F4]", "+[F3]", "+[F7 | F7 | F8]"]);
-    Some(site.inserted(arrow, &["F5", "->", join], &["E0304"]))
+    Some(Site::inserted(arrow, &["F5", "->", join], &["E0304"]))
 }
 
 fn too_many_weights(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = *site.layout.arrows.last()?;
-    Some(site.inserted(
+    Some(Site::inserted(
         arrow,
         &["F1", "->", "F2147483647", "->", "F2147483647"],
         &["E0307"],
@@ -1021,7 +1021,7 @@ fn too_many_layers(site: &mut Site<'_>) -> Option<Fault> {
     let arrow = site.outer_arrow()?;
     let repeat = site.word(&["20000*[A]", "200*[200*[A]]", "2147483647*[A -> A]"]);
     Some(
-        site.inserted(arrow, &[repeat], &["E0308"])
+        Site::inserted(arrow, &[repeat], &["E0308"])
             .at(&[(site.layout.start(), site.layout.tokens.len() - 1)]),
     )
 }

@@ -75,7 +75,6 @@ impl Layout {
         while at < tokens.len() {
             match tokens[at].as_str() {
                 "->" => layout.arrows.push(at),
-                "|" | "*" => {}
                 "[" => {
                     let head = at - if tokens[at - 1] == "*" { 2 } else { 1 };
                     open.push(layout.brackets.len());
@@ -86,7 +85,7 @@ impl Layout {
                     });
                 }
                 "]" => layout.brackets[open.pop().expect("an opener")].close = at,
-                "+" | "&" => {}
+                "|" | "*" | "+" | "&" => {}
                 _ if next(at) == "*" => {}
                 _ if next(at) == ":" => {
                     label = Some(at);

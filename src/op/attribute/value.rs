@@ -140,7 +140,7 @@ fn within(known: &Attribute) -> String {
             below: true,
         } => format!(
             "write a number from {min} to just below {max}, such as `{key}={}`",
-            (min + max) / 2.0
+            f64::midpoint(min, max)
         ),
         _ => format!("leave `{key}` out, or write a number within its range"),
     }

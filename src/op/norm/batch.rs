@@ -144,8 +144,7 @@ impl Op for BatchNorm {
 
     fn gradient(&self, inputs: &[Flow<'_>], _: Shape, d_dst: Gradient) -> Vec<Gradient> {
         let signal = inputs[0].signal;
-        let variance = (signal.square() - signal.common()).max(0.0);
-        vec![Gradient::of(d_dst.square / (variance + self.eps))]
+        vec![d_dst.normalized(signal, signal.common(), self.eps)]
     }
 
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
