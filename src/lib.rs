@@ -37,6 +37,7 @@
 //! | [`syntax`] | brackets, grammar, tree, the E01 errors | layer kinds and attributes: `C` is just a word |
 //! | [`op`] | each kind whole: attributes, shape rule, parameters, cost, kernels asked for, the same work in Rust | its neighbours, the plan, OpenCL |
 //! | [`ir`] | the validated graph: expansion of repeats, names, shapes, rules between layers | batches, memory, devices |
+//! | [`format`] | the canonical form of a text, and the difference between two texts | what a layer means beyond its attributes' defaults |
 //! | [`plan`] | steps, layouts, lifetimes, the arena | how a step is run |
 //! | [`device`] | the two engines, compilation, program cache, device memory | networks |
 //! | [`config`] | the table of keys, defaults, ranges, reading and writing TOML | networks, data files, devices |

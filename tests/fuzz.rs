@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use netc::random::{Purpose, Stream};
@@ -25,6 +26,10 @@ use mutate::Mutator;
 const INPUTS: u64 = 6_000;
 /// No input may take longer.
 const LONGEST: Duration = Duration::from_secs(1);
+/// One that takes so long will never end.
+const NEVER: Duration = Duration::from_secs(30);
+/// The input that is being tried, and since when.
+static TRIED: Mutex<Option<(Instant, Vec<u8>)>> = Mutex::new(None);
 /// Inputs kept of each kind.
 const MOST_KEPT: usize = 4_096;
 /// Steps of making an input that fails smaller.
@@ -39,7 +44,9 @@ fn failure(check: Check, input: &[u8]) -> Result<Codes, String> {
     // A machine may be busy elsewhere: only an input that is slow each time is slow.
     for _ in 0..3 {
         let start = Instant::now();
+        *TRIED.lock().expect("no panic under this lock") = Some((start, input.to_vec()));
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| check(input)));
+        *TRIED.lock().expect("no panic under this lock") = None;
         quickest = quickest.min(start.elapsed());
         match outcome {
             Ok(codes) if quickest <= LONGEST => return Ok(codes),
@@ -60,6 +67,18 @@ fn failure(check: Check, input: &[u8]) -> Result<Codes, String> {
         }
     }
     Err("too slow".to_owned())
+}
+
+/// Ends the process, with the input's bytes, where one never ends.
+fn watch() -> ! {
+    loop {
+        std::thread::sleep(NEVER / 10);
+        let tried = TRIED.lock().expect("no panic under this lock");
+        if let Some((_, input)) = tried.as_ref().filter(|(since, _)| since.elapsed() > NEVER) {
+            eprintln!("never ends: \"{}\"", input.escape_ascii());
+            std::process::abort();
+        }
+    }
 }
 
 /// A smaller input that fails in the same way: pieces are left out, large ones first, as long as it does.
@@ -154,6 +173,7 @@ fn peak_memory() -> Option<u64> {
 
 #[test]
 fn any_bytes() {
+    std::thread::spawn(|| watch());
     let nets: &[&str] = &["nets", "tests/cases/errors", "tests/cases/format"];
     let mut targets = [
         Target::new("network", checks::network, "net", nets),

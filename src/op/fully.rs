@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use super::attribute::Arguments;
-use super::conv::{ACT, BIAS, BIAS_INIT, DROPOUT, INIT, Learned, STD, sized};
+use super::conv::sized;
 use super::emit::{Back, BufferId, Ledger, Machine, Site};
+use super::learned::{ACT, BIAS, BIAS_INIT, DROPOUT, INIT, Learned, STD};
 use super::limits::Class;
 use super::parameter::{Panels, Parameter};
 use super::product::tile::Tile;

@@ -13,6 +13,7 @@ pub mod emit;
 pub mod fully;
 pub mod join;
 pub mod layout;
+pub mod learned;
 pub mod limits;
 pub mod loss;
 pub mod norm;

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::read;
+use rand::RngExt;
+
 use crate::diagnostic::MOST;
+use crate::random::{Purpose, Stream};
 use crate::syntax::tree::{Chain, Stage};
 
 /// Texts that a careless grammar needs quadratic time, exponential time or much stack for.
@@ -87,6 +90,33 @@ fn time_is_linear_in_the_worst_of_texts() {
                 "{before:?} {bit:?} took {time:?}"
             );
         }
+    }
+}
+
+/// A bracket that fails to be read after all of its content was would be read twice at each level: 2^20 times here. The
+/// first text was found by fuzzing.
+#[test]
+fn brackets_that_do_not_pair_are_read_once() {
+    read("] - F>4*N(b*[&[&[*[&[N(ba*[&[*[&[4*[&[N*[&[*[&[N(]F[C");
+    let pieces = [
+        "1*[", "&[", "*[", "[", "N(", "C8(a ", "(", ")", "]", "] ", "#", "# (\n", "\n", "|", "->",
+        ",", "F", "b*[",
+    ];
+    let mut random = Stream::new(1, Purpose::Dropout, 0, 0);
+    for _ in 0..20_000 {
+        let length = random.random_range(20..70);
+        let opening = random.random_range(1..pieces.len());
+        let mut text = String::new();
+        for _ in 0..length {
+            // Openers come first, so that it goes deep.
+            let end = if random.random_range(0..3) > 0 {
+                opening
+            } else {
+                pieces.len()
+            };
+            text += pieces[random.random_range(0..end)];
+        }
+        read(&text);
     }
 }
 

@@ -1,0 +1,220 @@
+//! The same in Rust: pooling for the host engine.
+
+use rayon::prelude::*;
+
+use super::Geometry;
+use crate::op::emit::{Element, HostBuffers, RealRoutine, Scalars, elements, elements_mut, take};
+use crate::op::real::Real;
+use crate::op::view::View;
+
+#[derive(Debug)]
+pub(super) struct MaxForward {
+    pub(super) geometry: Geometry,
+    pub(super) keep: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct MaxBackward {
+    pub(super) geometry: Geometry,
+}
+
+#[derive(Debug)]
+pub(super) struct AverageForward {
+    pub(super) geometry: Geometry,
+}
+
+#[derive(Debug)]
+pub(super) struct AverageBackward {
+    pub(super) geometry: Geometry,
+}
+
+/// The largest values of each window, and their places, a row of channels at a time.
+fn maxima<T: Real>(
+    geometry: &Geometry,
+    src: &[T],
+    n: usize,
+    dst: &mut [T],
+    mut keep: impl FnMut(usize, &[usize]),
+) {
+    let [channels, oh, ow] = geometry.dst.shape.dimensions();
+    let (mut best, mut place) = (vec![T::zero(); channels], vec![0usize; channels]);
+    for oy in 0..oh {
+        for ox in 0..ow {
+            let (rows, columns) = geometry.cells(oy, ox);
+            let mut first = true;
+            for y in rows {
+                for x in columns.clone() {
+                    let (at, here) = (geometry.src.at(n, 0, y, x), geometry.place_of(oy, ox, y, x));
+                    let values = &src[at..at + channels];
+                    if first {
+                        best.copy_from_slice(values);
+                        place.fill(here);
+                        first = false;
+                        continue;
+                    }
+                    for ((best, place), &value) in best.iter_mut().zip(&mut place).zip(values) {
+                        let wins = value > *best || value.is_nan();
+                        *best = if wins { value } else { *best };
+                        *place = if wins { here } else { *place };
+                    }
+                }
+            }
+            let to = geometry.dst.at(0, 0, oy, ox);
+            dst[to..to + channels].copy_from_slice(&best);
+            keep((oy * ow + ox) * channels, &place);
+        }
+    }
+}
+
+impl RealRoutine for MaxForward {
+    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
+        let geometry = &self.geometry;
+        let image = geometry.dst.shape.elements();
+        if !self.keep {
+            let [src, dst] = take(buffers);
+            let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
+            dst.par_chunks_mut(geometry.dst.image)
+                .enumerate()
+                .for_each(|(n, dst)| maxima(geometry, src, n, dst, |_, _| ()));
+            return;
+        }
+        let [src, dst, place] = take(buffers);
+        let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
+        let dst = dst.par_chunks_mut(geometry.dst.image);
+        match geometry.place() {
+            Element::Byte => {
+                dst.zip(place.par_chunks_mut(image))
+                    .enumerate()
+                    .for_each(|(n, (dst, kept))| {
+                        maxima(geometry, src, n, dst, |at, place| {
+                            kept[at..at + place.len()]
+                                .iter_mut()
+                                .zip(place)
+                                .for_each(|(kept, place)| *kept = *place as u8);
+                        });
+                    });
+            }
+            _ => dst
+                .zip(elements_mut::<i32>(place).par_chunks_mut(image))
+                .enumerate()
+                .for_each(|(n, (dst, kept))| {
+                    maxima(geometry, src, n, dst, |at, place| {
+                        kept[at..at + place.len()]
+                            .iter_mut()
+                            .zip(place)
+                            .for_each(|(kept, place)| *kept = *place as i32);
+                    });
+                }),
+        }
+    }
+}
+
+/// Zeros one image's pixels.
+fn clear<T: Real>(values: &mut [T], view: &View) {
+    let [channels, height, width] = view.shape.dimensions();
+    for y in 0..height {
+        for x in 0..width {
+            let at = view.at(0, 0, y, x);
+            values[at..at + channels].fill(T::zero());
+        }
+    }
+}
+
+impl RealRoutine for MaxBackward {
+    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
+        let [place, d_dst, d_src] = take(buffers);
+        let (d_dst, d_src): (&[T], &mut [T]) = (elements(d_dst), elements_mut(d_src));
+        let geometry = &self.geometry;
+        let [channels, oh, ow] = geometry.dst.shape.dimensions();
+        let width = geometry.window.size.width;
+        let (pad, stride) = (geometry.window.pad, geometry.window.stride);
+        let place_at = |at: usize| match geometry.place() {
+            Element::Byte => place[at] as usize,
+            _ => elements::<i32>(place)[at] as usize,
+        };
+        d_src
+            .par_chunks_mut(geometry.src.image)
+            .enumerate()
+            .for_each(|(n, d_src)| {
+                clear(d_src, &geometry.src);
+                for oy in 0..oh {
+                    for ox in 0..ow {
+                        let (from, places) = (
+                            geometry.dst.at(n, 0, oy, ox),
+                            ((n * oh + oy) * ow + ox) * channels,
+                        );
+                        for c in 0..channels {
+                            let place = place_at(places + c);
+                            let (y, x) = (
+                                oy * stride.height + place / width - pad.height,
+                                ox * stride.width + place % width - pad.width,
+                            );
+                            d_src[geometry.src.at(0, c, y, x)] += d_dst[from + c];
+                        }
+                    }
+                }
+            });
+    }
+}
+
+impl RealRoutine for AverageForward {
+    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
+        let [src, dst] = take(buffers);
+        let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
+        let geometry = &self.geometry;
+        let [channels, oh, ow] = geometry.dst.shape.dimensions();
+        dst.par_chunks_mut(geometry.dst.image)
+            .enumerate()
+            .for_each(|(n, dst)| {
+                clear(dst, &geometry.dst);
+                for oy in 0..oh {
+                    for ox in 0..ow {
+                        let (rows, columns) = geometry.cells(oy, ox);
+                        let to = geometry.dst.at(0, 0, oy, ox);
+                        let out = &mut dst[to..to + channels];
+                        let cells = T::of((rows.len() * columns.len()) as f64);
+                        for y in rows {
+                            for x in columns.clone() {
+                                let at = geometry.src.at(n, 0, y, x);
+                                out.iter_mut()
+                                    .zip(&src[at..at + channels])
+                                    .for_each(|(sum, value)| *sum += *value);
+                            }
+                        }
+                        out.iter_mut().for_each(|sum| *sum /= cells);
+                    }
+                }
+            });
+    }
+}
+
+impl RealRoutine for AverageBackward {
+    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
+        let [d_dst, d_src] = take(buffers);
+        let (d_dst, d_src): (&[T], &mut [T]) = (elements(d_dst), elements_mut(d_src));
+        let geometry = &self.geometry;
+        let [channels, oh, ow] = geometry.dst.shape.dimensions();
+        d_src
+            .par_chunks_mut(geometry.src.image)
+            .enumerate()
+            .for_each(|(n, d_src)| {
+                clear(d_src, &geometry.src);
+                for oy in 0..oh {
+                    for ox in 0..ow {
+                        let (rows, columns) = geometry.cells(oy, ox);
+                        let from = geometry.dst.at(n, 0, oy, ox);
+                        let cells = T::of((rows.len() * columns.len()) as f64);
+                        for y in rows {
+                            for x in columns.clone() {
+                                let at = geometry.src.at(0, 0, y, x);
+                                d_src[at..at + channels]
+                                    .iter_mut()
+                                    .zip(&d_dst[from..from + channels])
+                                    .for_each(|(sum, value)| *sum += *value / cells);
+                            }
+                        }
+                    }
+                }
+            });
+    }
+}
