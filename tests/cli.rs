@@ -243,6 +243,40 @@ fn colours_follow_the_terminal_no_color_and_the_option() {
     assert!(!coloured(&["--color", "never"], ""));
 }
 
+/// `checkpoints/last` is the best one too where the last epoch is better than all others.
+#[test]
+fn the_best_checkpoint_goes_by_accuracy_or_loss() {
+    // Too easy a set for the accuracy to grow: of equal epochs the first is the best.
+    let mut outcomes = [0, 0];
+    for (best, key, sign) in [
+        ("accuracy", "test_accuracy", 1.0),
+        ("loss", "test_loss", -1.0),
+    ] {
+        for rate in [0.001, 0.002, 0.005, 0.01, 0.1, 0.5] {
+            let outcome = crate::harness::tiny_training()
+                .set("train.best", best)
+                .set("train.epochs", 3)
+                .set("optimizer.learning_rate", rate)
+                .run();
+            outcome.exits(0);
+            let metrics = fs::read_to_string(outcome.path("run/metrics.jsonl")).unwrap();
+            let figures: Vec<f64> = metrics
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+                .filter_map(|line| Some(sign * line[key].as_f64()?))
+                .collect();
+            assert_eq!(figures.len(), 3, "{metrics}");
+            let last_is_best = figures[2] > figures[0].max(figures[1]);
+            let [kept, last] = ["best", "last"].map(|name| {
+                fs::read(outcome.path(&format!("run/checkpoints/{name}.safetensors"))).unwrap()
+            });
+            assert_eq!(kept == last, last_is_best, "{best}: {figures:?}");
+            outcomes[usize::from(last_is_best)] += 1;
+        }
+    }
+    assert!(outcomes[0] > 0 && outcomes[1] > 0, "{outcomes:?}");
+}
+
 #[test]
 fn a_training_fills_its_run_folder() {
     let outcome = trained();

@@ -321,7 +321,7 @@ keys! {
     train.clip: Kind::Number(RATE), Ready::No, None, "largest gradient norm, 0: no limit";
     train.smoothing: Kind::Number(SHARE), Ready::No, None, "smoothing of the labels";
     train.stop_after: Kind::Whole(COUNT_OR_ZERO), Ready::No, None, "epochs without a better test loss after which training ends, 0: never";
-    train.best: Kind::Words(Best::WORDS), Ready::No, None, "what makes checkpoints/best the best";
+    train.best: Kind::Words(Best::WORDS), Ready::Yes, None, "what makes checkpoints/best the best";
     train.checkpoint.every: Kind::Form(EVERY), Ready::No, None, "how often a checkpoint is written";
     train.checkpoint.keep: Kind::Whole(COUNT_OR_ZERO), Ready::No, None, "numbered checkpoints kept beside last and best";
     train.memory_limit: Kind::Form(MEMORY), Ready::No, None, "device memory that training may take";
