@@ -253,7 +253,7 @@ fn the_best_checkpoint_goes_by_accuracy_or_loss() {
         ("loss", "test_loss", -1.0),
     ] {
         for rate in [0.001, 0.002, 0.005, 0.01, 0.1, 0.5] {
-            let outcome = crate::harness::tiny_training()
+            let outcome = tiny_training()
                 .set("train.best", best)
                 .set("train.epochs", 3)
                 .set("optimizer.learning_rate", rate)

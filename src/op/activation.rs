@@ -6,14 +6,14 @@ use rayon::prelude::*;
 
 use super::attribute::{Arguments, Attribute};
 use super::emit::{
-    Back, BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site,
-    elements, elements_mut, take,
+    Back, BufferId, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site, elements,
+    elements_mut, take,
 };
 use super::real::Real;
 use super::shape::Shape;
 use super::signal::{Flow, Gradient, Latent, Signal};
-use super::view::{D_DST, D_SRC, DST, SRC, View};
-use super::{Fault, Kind, Op, Recipe};
+use super::view::{DST, View};
+use super::{Fault, Kind, Op, Recipe, unary};
 use crate::diagnostic::Diagnostics;
 
 /// An activation function.
@@ -170,26 +170,15 @@ impl Op for Activation {
     }
 
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
-        let (src, dst) = (site.source(), site.destination);
+        let (src, dst) = (site.source().view, site.destination.view);
         let kernel = Kernel::new("activation", "activation_forward", 1)
             .define("FORWARD", 1)
             .define("ACT", self.function.number());
-        let kernel = define_sizes(
-            dst.view.define(src.view.define(kernel, SRC), DST),
-            &src.view,
-        );
-        let host = Forward {
-            function: self.function,
-            src: src.view,
-            dst: dst.view,
-        };
-        ledger.step(
-            site.named("forward"),
-            Some(site.layer),
-            Call::new(kernel, host).read(src.buffer).write(dst.buffer),
-        );
+        let function = self.function;
+        let host = Forward { function, src, dst };
+        unary::forward(site, define_sizes(kernel, &src), host, ledger);
         if site.training {
-            vec![dst.buffer]
+            vec![site.destination.buffer]
         } else {
             Vec::new()
         }
@@ -201,10 +190,6 @@ impl Op for Activation {
         let kernel = Kernel::new("activation", "activation_backward", 1)
             .define("BACKWARD", 1)
             .define("ACT", self.function.number());
-        let kernel = d_src.view.define(
-            d_dst.view.define(dst.view.define(kernel, DST), D_DST),
-            D_SRC,
-        );
         let kernel = define_sizes(kernel, &dst.view);
         let host = Backward {
             function: self.function,
@@ -212,14 +197,7 @@ impl Op for Activation {
             d_dst: d_dst.view,
             d_src: d_src.view,
         };
-        ledger.step(
-            site.named("backward"),
-            Some(site.layer),
-            Call::new(kernel, host)
-                .read(dst.buffer)
-                .read(d_dst.buffer)
-                .write(d_src.buffer),
-        );
+        unary::backward(site, (dst, DST), [d_dst, d_src], kernel, host, ledger);
     }
 }
 

@@ -24,6 +24,7 @@ pub mod product;
 pub mod real;
 pub mod shape;
 pub mod signal;
+pub mod unary;
 pub mod view;
 
 use std::fmt;

@@ -4,13 +4,14 @@ use rayon::prelude::*;
 
 use super::super::conv::image_only;
 use super::super::emit::{
-    Back, BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site,
-    elements, elements_mut, take,
+    Back, BufferId, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site, elements,
+    elements_mut, take,
 };
 use super::super::real::Real;
 use super::super::shape::Shape;
 use super::super::signal::{Flow, Gradient, Signal, response};
-use super::super::view::{D_DST, D_SRC, DST, SRC, View};
+use super::super::unary;
+use super::super::view::{SRC, View};
 use super::super::{Fault, Kind, Op};
 
 /// Local response normalization: `dst = src / (k + alpha * sum of squares)^beta` over `size` channels.
@@ -113,22 +114,10 @@ impl Op for LocalResponse {
     }
 
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
-        let (src, dst) = (site.source(), site.destination);
-        let kernel = dst.view.define(
-            src.view
-                .define(self.kernel("norm_local_forward", "FORWARD", &src.view), SRC),
-            DST,
-        );
-        let host = Forward {
-            op: *self,
-            src: src.view,
-            dst: dst.view,
-        };
-        ledger.step(
-            site.named("forward"),
-            Some(site.layer),
-            Call::new(kernel, host).read(src.buffer).write(dst.buffer),
-        );
+        let (src, dst) = (site.source().view, site.destination.view);
+        let kernel = self.kernel("norm_local_forward", "FORWARD", &src);
+        let op = *self;
+        unary::forward(site, kernel, Forward { op, src, dst }, ledger);
         Vec::new()
     }
 
@@ -136,24 +125,13 @@ impl Op for LocalResponse {
         let Some(d_src) = back.d_src[0] else { return };
         let (src, d_dst) = (site.source(), back.d_dst);
         let kernel = self.kernel("norm_local_backward", "BACKWARD", &src.view);
-        let kernel = d_src.view.define(
-            d_dst.view.define(src.view.define(kernel, SRC), D_DST),
-            D_SRC,
-        );
         let host = Backward {
             op: *self,
             src: src.view,
             d_dst: d_dst.view,
             d_src: d_src.view,
         };
-        ledger.step(
-            site.named("backward"),
-            Some(site.layer),
-            Call::new(kernel, host)
-                .read(src.buffer)
-                .read(d_dst.buffer)
-                .write(d_src.buffer),
-        );
+        unary::backward(site, (src, SRC), [d_dst, d_src], kernel, host, ledger);
     }
 }
 

@@ -92,6 +92,24 @@ impl Product {
             && (height == 1 || self.src.row == width * self.src.pixel)
     }
 
+    /// The [patches](Self::patches) as a matrix: the source itself where it is one, else put together in `own`.
+    fn patch_matrix<'a, T: Real>(
+        &self,
+        src: &'a [T],
+        n: usize,
+        g: usize,
+        own: &'a mut Vec<T>,
+    ) -> (&'a [T], Matrix) {
+        let p = &self.panels;
+        let (oh, ow) = self.output();
+        if self.patches_are_pixels() {
+            let start = self.src.at(n, g * p.inputs, 0, 0);
+            return (src, Matrix::new(oh * ow, p.inputs, start, self.src.pixel));
+        }
+        *own = self.patches(src, n, g);
+        (own, Matrix::new(oh * ow, p.depth(), 0, p.depth()))
+    }
+
     /// The patches of image `n`, group `g`: a row an output pixel, `[KY][KX][IC]` in it; zeros outside the image.
     fn patches<T: Real>(&self, src: &[T], n: usize, g: usize) -> Vec<T> {
         let p = &self.panels;
@@ -216,21 +234,8 @@ impl RealRoutine for Forward {
             .for_each(|(n, dst)| {
                 for g in 0..p.groups {
                     let mut result = vec![T::zero(); oh * ow * p.outputs];
-                    let own;
-                    let (a, am): (&[T], Matrix) = if product.patches_are_pixels() {
-                        (
-                            src,
-                            Matrix::new(
-                                oh * ow,
-                                p.inputs,
-                                product.src.at(n, g * p.inputs, 0, 0),
-                                product.src.pixel,
-                            ),
-                        )
-                    } else {
-                        own = product.patches(src, n, g);
-                        (&own, Matrix::new(oh * ow, p.depth(), 0, p.depth()))
-                    };
+                    let mut own = Vec::new();
+                    let (a, am) = product.patch_matrix(src, n, g, &mut own);
                     for panel in 0..p.count() {
                         let b = product.panel(g, panel);
                         let c = Matrix::new(oh * ow, b.columns, panel * p.panel, p.outputs);
@@ -320,21 +325,8 @@ impl RealRoutine for BackwardWeight {
                 for n in chunk * self.chunk..product.images().min((chunk + 1) * self.chunk) {
                     for g in 0..p.groups {
                         let upstream = pixels(d_dst, &self.d_dst, n, g * p.outputs, p.outputs);
-                        let own;
-                        let (a, am): (&[T], Matrix) = if product.patches_are_pixels() {
-                            (
-                                src,
-                                Matrix::new(
-                                    oh * ow,
-                                    p.inputs,
-                                    product.src.at(n, g * p.inputs, 0, 0),
-                                    product.src.pixel,
-                                ),
-                            )
-                        } else {
-                            own = product.patches(src, n, g);
-                            (&own, Matrix::new(oh * ow, p.depth(), 0, p.depth()))
-                        };
+                        let mut own = Vec::new();
+                        let (a, am) = product.patch_matrix(src, n, g, &mut own);
                         for panel in 0..p.count() {
                             let c = product.panel(g, panel);
                             let b = Matrix::new(oh * ow, c.columns, panel * p.panel, p.outputs);
