@@ -142,8 +142,8 @@ pub(super) fn balance(text: &str) -> Result<Balanced<'_>, Report> {
     Ok(scan.finish(comments))
 }
 
-/// About the first `length` bytes of a balanced text, closed where they leave something open.
-pub(super) fn closed_beginning(text: &str, length: usize) -> String {
+/// About the first `length` bytes of a balanced text, closed where they leave something open; and how many they are.
+pub(super) fn closed_beginning(text: &str, length: usize) -> (String, usize) {
     let mut length = length.min(text.len());
     while !text.is_char_boundary(length) {
         length -= 1;
@@ -163,7 +163,7 @@ pub(super) fn closed_beginning(text: &str, length: usize) -> String {
     }
     let mut beginning = format!("{}\n", &text[..length]);
     beginning.extend(open.iter().rev());
-    beginning
+    (beginning, length)
 }
 
 /// How many `[` and how many `]` of a text have no partner, taken by themselves.

@@ -59,8 +59,8 @@ pub(super) fn read(source: &Arc<Source>) -> Reading {
         }
     };
     if balanced.text.len() > LOOK_FIRST {
-        let beginning = balance::closed_beginning(&balanced.text, LOOK_FIRST);
-        let (reading, odd) = read_balanced(source, &balanced, &beginning);
+        let (beginning, length) = balance::closed_beginning(&balanced.text, LOOK_FIRST);
+        let (reading, odd) = read_balanced(source, &balanced, &beginning, length);
         if reading.reports.len() > MOST_REPORTS || odd > MOST_ODD {
             return Reading {
                 stopped: true,
@@ -72,15 +72,22 @@ pub(super) fn read(source: &Arc<Source>) -> Reading {
             };
         }
     }
-    read_balanced(source, &balanced, &balanced.text).0
+    read_balanced(source, &balanced, &balanced.text, balanced.text.len()).0
 }
 
-/// Reads the balanced text, or a beginning of it with closers added; also how much was odd, whether reported or not.
-fn read_balanced(source: &Arc<Source>, balanced: &Balanced<'_>, text: &str) -> (Reading, usize) {
+/// Reads the balanced text, or a beginning of it, `length` bytes, with closers added; also how much was odd, whether
+/// reported or not.
+fn read_balanced(
+    source: &Arc<Source>,
+    balanced: &Balanced<'_>,
+    text: &str,
+    length: usize,
+) -> (Reading, usize) {
     let mut tree = super::empty_tree(source, &balanced.comments);
     let mut reader = Reader {
         source,
         balanced,
+        length,
         reports: Vec::new(),
         input: None,
         input_at: None,
@@ -100,7 +107,7 @@ fn read_balanced(source: &Arc<Source>, balanced: &Balanced<'_>, text: &str) -> (
             // The grammar accepts every balanced text; should it not, the user still learns where.
             let (pest::error::InputLocation::Pos(at) | pest::error::InputLocation::Span((at, _))) =
                 error.location;
-            let at = reader.balanced.origin(at);
+            let at = reader.origin(at);
             reader
                 .reports
                 .push(Report::new(Span::new(at, at), Fault::Junk));
@@ -145,6 +152,8 @@ enum Level {
 struct Reader<'a> {
     source: &'a Arc<Source>,
     balanced: &'a Balanced<'a>,
+    /// So much of the text that is read is the balanced text; what follows closes it.
+    length: usize,
     reports: Vec<Report>,
     input: Option<Input>,
     /// The first `input`, right or wrong.
@@ -159,13 +168,15 @@ impl<'a> Reader<'a> {
         self.reports.push(Report::new(span, fault));
     }
 
+    /// The offset in the user's text of an offset in the text that is read.
+    fn origin(&self, offset: usize) -> usize {
+        self.balanced.origin(offset.min(self.length))
+    }
+
     /// A pair's place in the user's text.
     fn span(&self, pair: &Node<'a>) -> Span {
         let span = pair.as_span();
-        Span::new(
-            self.balanced.origin(span.start()),
-            self.balanced.origin(span.end()),
-        )
+        Span::new(self.origin(span.start()), self.origin(span.end()))
     }
 
     fn spanned(&self, pair: &Node<'a>) -> Spanned<String> {
@@ -230,7 +241,7 @@ impl<'a> Reader<'a> {
     }
 
     fn chain(&mut self, pair: Node<'a>, level: Level) -> (Chain, bool) {
-        let start = self.balanced.origin(pair.as_span().start());
+        let start = self.origin(pair.as_span().start());
         let mut links = Links::new(self.source.text());
         if level == Level::UnclosedBracket {
             links.excuse();

@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
 
     /// The chains in a bracket; `Err` where there is no layer at all, which is reported for `span`.
     fn body(&mut self, pair: Node<'a>, span: Span) -> Result<Body, ()> {
-        let opener = self.balanced.origin(pair.as_span().start());
+        let opener = self.origin(pair.as_span().start());
         let unclosed = self.balanced.is_unclosed(opener);
         let level = if unclosed {
             Level::UnclosedBracket

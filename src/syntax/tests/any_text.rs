@@ -190,6 +190,17 @@ fn sane(text: &str) {
     sane_chain(&tree.chain, source.text());
 }
 
+/// Of a long text that is no network the beginning is read, wherever that may cut it.
+#[test]
+fn a_beginning_ends_where_the_text_allows() {
+    for shift in 0..24 {
+        for bit in ["éé,", "🙂=🙂\n -> 🙂| "] {
+            let space = " ".repeat(shift);
+            sane(&format!("{space}12*[2*[+[F64({}", bit.repeat(9_000)));
+        }
+    }
+}
+
 fn sane_chain(chain: &Chain, text: &str) {
     assert!(
         text.get(chain.span.start..chain.span.end).is_some(),
