@@ -9,8 +9,8 @@ use rayon::prelude::*;
 
 use super::activation::{Function, by_value, define_sizes};
 use super::emit::{
-    BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalar, Scalars, Site,
-    Tensor, elements, elements_mut, take,
+    BufferId, Call, Define, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalar, Scalars,
+    Site, Tensor, elements, elements_mut, take,
 };
 use super::real::Real;
 use super::view::{D_DST, DST, View};
@@ -39,15 +39,13 @@ impl Dropout {
     }
 
     fn define(&self, kernel: Kernel, layer: usize) -> Kernel {
-        let kernel = kernel
-            .define("DROPOUT", 1)
-            .define_real("SCALE", self.scale());
+        let kernel = kernel.define("DROPOUT", 1).define("SCALE", self.scale());
         if self.mask.is_some() {
             kernel.define("MASK_GIVEN", 1)
         } else {
             kernel
-                .define("THRESHOLD", format_args!("{}u", self.threshold()))
-                .define("LAYER", format_args!("{layer}u"))
+                .define("THRESHOLD", Define::Unsigned(self.threshold()))
+                .define("LAYER", Define::Unsigned(layer as u32))
         }
     }
 

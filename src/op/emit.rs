@@ -88,6 +88,61 @@ pub enum Argument {
     Size(u64),
 }
 
+/// What a build-time constant stands for. Plans have many of them, so none is a text of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Define {
+    /// `27`
+    Whole(u64),
+    /// `27u`
+    Unsigned(u32),
+    /// `((REAL)1e-4)`, by the bits of the number: exact, and with a decimal point or exponent.
+    Real(u64),
+    /// A word of the kernel language.
+    Word(&'static str),
+}
+
+impl fmt::Display for Define {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(number) => write!(f, "{number}"),
+            Self::Unsigned(number) => write!(f, "{number}u"),
+            Self::Real(bits) => write!(f, "((REAL){:e})", f64::from_bits(*bits)),
+            Self::Word(word) => f.write_str(word),
+        }
+    }
+}
+
+impl From<usize> for Define {
+    fn from(number: usize) -> Self {
+        Self::Whole(number as u64)
+    }
+}
+
+impl From<u8> for Define {
+    fn from(number: u8) -> Self {
+        Self::Whole(number.into())
+    }
+}
+
+/// Literals.
+impl From<i32> for Define {
+    fn from(number: i32) -> Self {
+        Self::Whole(u64::try_from(number).expect("internal error: a negative define"))
+    }
+}
+
+impl From<f64> for Define {
+    fn from(number: f64) -> Self {
+        Self::Real(number.to_bits())
+    }
+}
+
+impl From<&'static str> for Define {
+    fn from(word: &'static str) -> Self {
+        Self::Word(word)
+    }
+}
+
 /// An OpenCL kernel, specialised: `kernels/<file>.cl`, one function, defines and work size.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Kernel {
@@ -96,12 +151,15 @@ pub struct Kernel {
     /// The function: `product_forward_tiled`.
     pub function: &'static str,
     /// Build-time constants, `-D NAME=VALUE`. `REAL` and its vectors come from the prelude, not from here.
-    pub defines: Vec<(&'static str, String)>,
+    pub defines: Vec<(&'static str, Define)>,
     /// Work-items in each dimension; all at least 1.
     pub global: [usize; 3],
     /// Work-items of a group, `None` where the driver may choose.
     pub local: Option<[usize; 3]>,
 }
+
+/// As many defines as most kernels have.
+const USUAL_DEFINES: usize = 24;
 
 impl Kernel {
     /// A kernel without defines, of one dimension, local size left to the driver.
@@ -109,7 +167,7 @@ impl Kernel {
         Self {
             file,
             function,
-            defines: Vec::new(),
+            defines: Vec::with_capacity(USUAL_DEFINES),
             global: [items.max(1), 1, 1],
             local: None,
         }
@@ -117,15 +175,9 @@ impl Kernel {
 
     /// Adds a build-time constant.
     #[must_use]
-    pub fn define(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.defines.push((name, value.to_string()));
+    pub fn define(mut self, name: &'static str, value: impl Into<Define>) -> Self {
+        self.defines.push((name, value.into()));
         self
-    }
-
-    /// Adds a real build-time constant, exact to the last bit and with a decimal point.
-    #[must_use]
-    pub fn define_real(self, name: &'static str, value: f64) -> Self {
-        self.define(name, format_args!("((REAL){value:e})"))
     }
 
     /// Sets the work size.

@@ -54,8 +54,8 @@ impl Sgd {
         };
         let kernel = Kernel::new("optimizer", "optimizer_sgd", 1)
             .blocks(target.count, BLOCK, machine)
-            .define_real("MOMENTUM", self.momentum)
-            .define_real("DECAY", decay);
+            .define("MOMENTUM", self.momentum)
+            .define("DECAY", decay);
         let call = Call::new(
             kernel,
             Update {

@@ -11,13 +11,15 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use crate::op::emit::Define;
+
 /// One unit of a bundle.
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
     /// The unit's text, prelude included.
     pub text: &'a str,
     /// Its build-time constants.
-    pub defines: &'a [(&'static str, String)],
+    pub defines: &'a [(&'static str, Define)],
 }
 
 /// What the names at file scope of the unit `index` end with.
@@ -116,7 +118,7 @@ mod tests {
     #[test]
     fn units_do_not_see_each_other() {
         let text = "#define TWICE(x) ((x) + (x))\nstatic float f(float x)\n{\n    return TWICE(x) * A;\n}\n";
-        let defines = [("A", "3".to_string())];
+        let defines = [("A", Define::Whole(3))];
         let all = bundle(&[
             Part {
                 text,

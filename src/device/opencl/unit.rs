@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::sources;
-use crate::op::emit::Kernel;
+use crate::op::emit::{Define, Kernel};
 use crate::op::real::Precision;
 
 /// A kernel file with its build-time constants.
@@ -14,7 +14,7 @@ pub struct Unit {
     /// The file's name, without folder and ending.
     pub file: &'static str,
     /// In the order of their names.
-    pub defines: Vec<(&'static str, String)>,
+    pub defines: Vec<(&'static str, Define)>,
     /// Whether the numbers are doubles.
     double: bool,
 }
@@ -60,7 +60,7 @@ impl Unit {
             let safe =
                 |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '\\' | '`' | '$' | ';');
             assert!(
-                value.chars().all(safe),
+                value.to_string().chars().all(safe),
                 "internal error: the define {name}={value} is not safe as an option"
             );
             let _ = write!(options, " -D {name}={value}");
@@ -78,7 +78,7 @@ mod tests {
         let kernel = Kernel::new("test", "f", 1)
             .define("W", 3)
             .define("A", 1)
-            .define_real("RATE", 1e-4);
+            .define("RATE", 1e-4);
         assert_eq!(
             Unit::of(&kernel, Precision::F32).options(),
             "-w -D REAL=float -D A=1 -D RATE=((REAL)1e-4) -D W=3"

@@ -56,8 +56,8 @@ impl BatchNorm {
         let kernel = Kernel::new("norm_batch", function, 1)
             .define(part, 1)
             .define("N", view.batch)
-            .define_real("EPS", self.eps)
-            .define_real("MOMENTUM", self.momentum);
+            .define("EPS", self.eps)
+            .define("MOMENTUM", self.momentum);
         let kernel = if self.affine {
             kernel.define("AFFINE", 1)
         } else {

@@ -34,9 +34,9 @@ impl LocalResponse {
             .define(part, 1)
             .define("C", channels)
             .define("SIZE", self.size)
-            .define_real("ALPHA", self.alpha)
-            .define_real("BETA", self.beta)
-            .define_real("K", self.k)
+            .define("ALPHA", self.alpha)
+            .define("BETA", self.beta)
+            .define("K", self.k)
             .global([width, height, view.batch]);
         if self.beta == 0.75 {
             kernel.define("BETA_075", 1)

@@ -29,7 +29,7 @@ impl MeanVariance {
             .define("C", channels)
             .define("H", height)
             .define("W", width)
-            .define_real("EPS", self.eps)
+            .define("EPS", self.eps)
             .global([channels, view.batch, 1])
     }
 

@@ -1,0 +1,89 @@
+//! Memory of plans: arenas beside their lower bounds.
+
+use std::path::Path;
+
+use netc::ir::{self, Graph};
+use netc::op::emit::Machine;
+use netc::op::limits::Limits;
+use netc::op::optimizer::Sgd;
+use netc::op::real::Precision;
+use netc::op::shape::Shape;
+use netc::plan::Plan;
+use netc::plan::lower::{Options, lower};
+use netc::source::Source;
+use netc::syntax;
+
+use crate::harness::{files_below, root, text_of};
+use crate::random_nets::{RandomNet, Scope};
+
+fn graph(text: &str, input: Option<[usize; 3]>) -> Graph {
+    let (tree, faults) = syntax::parse(&Source::new("a.net", text));
+    assert!(faults.is_empty(), "{faults:?}\n{text}");
+    let options = ir::Options {
+        input: input.map(|[channels, height, width]| Shape::image(channels, height, width)),
+        ..ir::Options::default()
+    };
+    let (graph, faults) = ir::build(&tree, &options);
+    graph.unwrap_or_else(|| panic!("{faults:?}\n{text}"))
+}
+
+/// The plans of training and inference, on the nominal device.
+fn plans(graph: &Graph, batch: usize) -> [Plan; 2] {
+    let machine = Machine {
+        limits: Limits::nominal(),
+        precision: Precision::F32,
+    };
+    let sgd = Sgd {
+        momentum: 0.9,
+        weight_decay: 5e-4,
+        decay_biases: false,
+    };
+    [Options::training(batch, sgd), Options::inference(batch)]
+        .map(|options| lower(graph, &options, &machine))
+}
+
+/// The arena's size as a multiple of its lower bound.
+fn ratio(plan: &Plan) -> f64 {
+    plan.arena_bytes as f64 / plan.lower_bound_bytes as f64
+}
+
+#[test]
+fn arenas_of_the_repository_reach_their_lower_bounds() {
+    let mut checked = 0;
+    for name in files_below(&root().join("nets")) {
+        if Path::new(&name)
+            .extension()
+            .is_none_or(|ending| ending != "net")
+        {
+            continue;
+        }
+        let graph = graph(&text_of(&format!("nets/{name}")), None);
+        for plan in plans(&graph, 32) {
+            let ratio = ratio(&plan);
+            eprintln!("{name} {:?}: {ratio:.4}", plan.mode);
+            assert!(ratio <= 1.02, "{name} {:?}: {ratio}", plan.mode);
+        }
+        checked += 1;
+    }
+    assert!(checked >= 6);
+}
+
+#[test]
+fn arenas_of_random_networks_are_near_their_lower_bounds() {
+    let mut ratios = Vec::new();
+    for seed in 0..250 {
+        let net = RandomNet::new(seed, Scope::Whole);
+        let graph = graph(&net.plain(), Some(net.input));
+        ratios.extend(plans(&graph, 8).map(|plan| (ratio(&plan), seed)));
+    }
+    ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let near = ratios.iter().filter(|(ratio, _)| *ratio <= 1.02).count();
+    let worst = ratios[ratios.len() - 1];
+    eprintln!("{near} of {} within 2 %, the worst {worst:?}", ratios.len());
+    assert!(
+        near * 100 >= ratios.len() * 95,
+        "{near} of {}",
+        ratios.len()
+    );
+    assert!(worst.0 <= 1.1, "{worst:?}");
+}
