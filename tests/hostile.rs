@@ -53,6 +53,29 @@ fn as_many_layers_as_there_may_be() {
     assert_eq!(codes(&format!("{most}*[C8] -> F2")), ["E0308"]);
 }
 
+/// Of a text that is far too long the beginning is read: what is wrong there, and that it is too long.
+#[test]
+fn a_million_layers() {
+    let long = |layer: &str| check(&format!("{} -> F2", chain(layer, 1_000_000)));
+    let found = long("C8");
+    let problems: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        problems,
+        ["E0308: at least 1000000 layers after expansion: a network has at most 10000"]
+    );
+    let told: Vec<&str> = long("Q8").iter().map(|one| one.code.name()).collect();
+    assert_eq!(told.len(), MOST);
+    assert!(
+        told.contains(&"E0201") && told.contains(&"E0308"),
+        "{told:?}"
+    );
+    // Arrows in comments are none.
+    assert_eq!(
+        codes(&format!("C8 # {}\n-> F2", "-> ".repeat(100_000))),
+        [""; 0]
+    );
+}
+
 #[test]
 fn repeats_whose_product_is_beyond_all_numbers() {
     for (count, depth) in [("2", 63), ("2147483647", 3), ("65536", 64)] {

@@ -26,6 +26,8 @@ pub(super) struct Balanced<'a> {
     pub reports: Vec<Report>,
     /// How much more was wrong.
     pub untold: usize,
+    /// How many arrows there are.
+    pub arrows: usize,
     /// Whether something was still open where the text ends.
     pub open_at_end: bool,
     /// One past the last byte that is neither white space nor comment.
@@ -142,12 +144,14 @@ pub(super) fn balance(text: &str) -> Result<Balanced<'_>, Report> {
     Ok(scan.finish(comments))
 }
 
-/// About the first `length` bytes of a balanced text, closed where they leave something open; and how many they are.
+/// About the first `length` bytes of a balanced text, up to an arrow where there is one, closed where they leave something
+/// open; and how many they are.
 pub(super) fn closed_beginning(text: &str, length: usize) -> (String, usize) {
     let mut length = length.min(text.len());
     while !text.is_char_boundary(length) {
         length -= 1;
     }
+    length = text[..length].rfind("->").unwrap_or(length);
     let (mut open, mut comment) = (Vec::new(), false);
     for byte in text[..length].bytes() {
         match byte {

@@ -97,5 +97,6 @@ fn empty_tree(source: &Arc<Source>, comments: &[Span]) -> Tree {
         chain,
         comments,
         complete: false,
+        unread: 0,
     }
 }

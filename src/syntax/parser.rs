@@ -44,6 +44,9 @@ pub(super) struct Reading {
 const LOOK_FIRST: usize = 16 * 1024;
 const MOST_REPORTS: usize = 200;
 const MOST_ODD: usize = 1000;
+/// And a text with so many arrows has more layers than a network may have, twice over, whatever is in it: its beginning
+/// is enough to say so.
+const MOST_ARROWS: usize = 20_000;
 
 /// Reads a text, whatever is in it.
 pub(super) fn read(source: &Arc<Source>) -> Reading {
@@ -61,11 +64,14 @@ pub(super) fn read(source: &Arc<Source>) -> Reading {
     if balanced.text.len() > LOOK_FIRST {
         let (beginning, length) = balance::closed_beginning(&balanced.text, LOOK_FIRST);
         let (reading, odd) = read_balanced(source, &balanced, &beginning, length);
-        if reading.reports.len() > MOST_REPORTS || odd > MOST_ODD {
+        let stopped = reading.reports.len() > MOST_REPORTS || odd > MOST_ODD;
+        let too_long = balanced.arrows > MOST_ARROWS;
+        if stopped || too_long {
             return Reading {
-                stopped: true,
+                stopped,
                 tree: Tree {
                     complete: false,
+                    unread: if stopped { 0 } else { balanced.arrows },
                     ..reading.tree
                 },
                 ..reading

@@ -28,6 +28,8 @@ pub struct Tree {
     pub comments: Vec<Spanned<String>>,
     /// Whether the chain is whole. Where it is not (an E01 error), rules about its last layer would only repeat that.
     pub complete: bool,
+    /// Of a text so long that only its beginning was read: how many layers there are at least. 0 where it was read whole.
+    pub unread: usize,
 }
 
 /// `input 3x227x227`.

@@ -55,14 +55,14 @@ pub fn build(tree: &Tree, options: &Options) -> (Option<Graph>, Diagnostics) {
     let input = builder.input(tree).or(options.input);
     builder.place.shape = input;
     builder.labels(&tree.chain);
-    let layers = count(&tree.chain);
+    let layers = count(&tree.chain).max(tree.unread as u64);
     if layers > MOST_LAYERS {
         let message = format!(
             "{} layers after expansion: a network has at most {MOST_LAYERS}",
-            if layers == u64::MAX {
-                "too many".into()
-            } else {
-                layers.to_string()
+            match layers {
+                u64::MAX => "too many".into(),
+                _ if tree.unread > 0 => format!("at least {layers}"),
+                _ => layers.to_string(),
             }
         );
         builder.sink.push(

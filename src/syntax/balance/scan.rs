@@ -48,6 +48,7 @@ pub(super) struct Scan<'a> {
     reports: Vec<Report>,
     /// Problems that are only counted.
     untold: usize,
+    arrows: usize,
     unclosed: Vec<usize>,
     regions: Vec<Span>,
     strays: Vec<usize>,
@@ -81,6 +82,7 @@ impl<'a> Scan<'a> {
             surplus,
             reports: Vec::new(),
             untold: 0,
+            arrows: 0,
             unclosed: Vec::new(),
             regions: Vec::new(),
             strays: Vec::new(),
@@ -238,6 +240,7 @@ impl<'a> Scan<'a> {
 
     /// `->` cannot stand in parentheses; and where a `]` is missing, it is between `|` and `->`.
     pub(super) fn arrow(&mut self, at: usize) {
+        self.arrows += 1;
         // `C8(kernel->3)`
         if self.paren.is_some() && self.closes_soon(at + 1) {
             return;
@@ -365,6 +368,7 @@ impl<'a> Scan<'a> {
             comments,
             reports: self.reports,
             untold: self.untold,
+            arrows: self.arrows,
             open_at_end,
             end: self.end,
             added,
