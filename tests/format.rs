@@ -10,6 +10,7 @@ use netc::source::{Source, Span};
 use netc::syntax::tree::{Chain, Stage, Tree};
 use netc::{ir, op, syntax};
 
+use crate::fuzz::checks::layers as layers_of;
 use crate::harness::{Netc, Outcome, files_below, long, root};
 use crate::random_nets::{RandomNet, Scope};
 
@@ -69,7 +70,7 @@ fn parsed(text: &str) -> Tree {
 }
 
 /// A network, layer by layer: name, meaning, what feeds it, shape.
-fn network(tree: &Tree, input: Option<[usize; 3]>, recipe: op::Recipe) -> String {
+fn network(tree: &Tree, input: Option<[usize; 3]>, recipe: op::Recipe) -> Vec<String> {
     let shape =
         input.map(|[channels, height, width]| op::shape::Shape::image(channels, height, width));
     let options = ir::Options {
@@ -79,15 +80,7 @@ fn network(tree: &Tree, input: Option<[usize; 3]>, recipe: op::Recipe) -> String
     };
     let (graph, found) = ir::build(tree, &options);
     let graph = graph.unwrap_or_else(|| panic!("{found:?}\n{}", tree.source.text()));
-    let layer = |node: &ir::Node| {
-        let mut feeds = node.feeds.clone();
-        // A sum of two does not care which is first.
-        if node.name.starts_with("add") && feeds.len() == 2 {
-            feeds.sort_by_key(|feed| format!("{feed:?}"));
-        }
-        format!("{} {:?} {feeds:?} {:?}\n", node.name, node.op, node.output)
-    };
-    graph.nodes.iter().map(layer).collect()
+    layers_of(&graph)
 }
 
 /// The parentheses of all layers.

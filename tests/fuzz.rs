@@ -5,7 +5,7 @@
 //! is the same inputs. `NETC_FUZZ_SECONDS=600 cargo test --release --test all fuzz::` goes on for so long, then demands
 //! that the process never held 1 GiB; `NETC_FUZZ_SEED` draws others.
 
-mod checks;
+pub mod checks;
 mod mutate;
 
 use std::collections::{BTreeMap, HashSet};

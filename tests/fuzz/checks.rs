@@ -75,11 +75,11 @@ pub fn toml(bytes: &[u8]) -> Codes {
     sound(&found)
 }
 
-/// Each layer's name, meaning, inputs and shape. A sum does not care which of its terms is the first.
-fn layers(graph: &ir::Graph) -> Vec<String> {
+/// Each layer's name, meaning, inputs and shape. A sum of two does not care which is the first.
+pub fn layers(graph: &ir::Graph) -> Vec<String> {
     let layer = |node: &ir::Node| {
         let mut feeds: Vec<String> = node.feeds.iter().map(|feed| format!("{feed:?}")).collect();
-        if node.name.starts_with("add") {
+        if node.name.starts_with("add") && feeds.len() == 2 {
             feeds.sort();
         }
         format!("{} {:?} {feeds:?} {:?}", node.name, node.op, node.output)

@@ -66,10 +66,30 @@ fn maxima<T: Real>(
     }
 }
 
+/// [`maxima`] of all images, and their places as the way back reads them.
+fn maxima_and_places<T: Real, P: Send>(
+    geometry: &Geometry,
+    src: &[T],
+    dst: &mut [T],
+    places: &mut [P],
+    place_of: impl Fn(usize) -> P + Sync,
+) {
+    let places = places.par_chunks_mut(geometry.dst.shape.elements());
+    dst.par_chunks_mut(geometry.dst.image)
+        .zip(places)
+        .enumerate()
+        .for_each(|(n, (dst, places))| {
+            maxima(geometry, src, n, dst, |at, row| {
+                for (kept, &place) in places[at..at + row.len()].iter_mut().zip(row) {
+                    *kept = place_of(place);
+                }
+            });
+        });
+}
+
 impl RealRoutine for MaxForward {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let geometry = &self.geometry;
-        let image = geometry.dst.shape.elements();
         if !self.keep {
             let [src, dst] = take(buffers);
             let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
@@ -80,31 +100,11 @@ impl RealRoutine for MaxForward {
         }
         let [src, dst, place] = take(buffers);
         let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
-        let dst = dst.par_chunks_mut(geometry.dst.image);
         match geometry.place() {
-            Element::Byte => {
-                dst.zip(place.par_chunks_mut(image))
-                    .enumerate()
-                    .for_each(|(n, (dst, kept))| {
-                        maxima(geometry, src, n, dst, |at, place| {
-                            kept[at..at + place.len()]
-                                .iter_mut()
-                                .zip(place)
-                                .for_each(|(kept, place)| *kept = *place as u8);
-                        });
-                    });
-            }
-            _ => dst
-                .zip(elements_mut::<i32>(place).par_chunks_mut(image))
-                .enumerate()
-                .for_each(|(n, (dst, kept))| {
-                    maxima(geometry, src, n, dst, |at, place| {
-                        kept[at..at + place.len()]
-                            .iter_mut()
-                            .zip(place)
-                            .for_each(|(kept, place)| *kept = *place as i32);
-                    });
-                }),
+            Element::Byte => maxima_and_places(geometry, src, dst, place, |place| place as u8),
+            _ => maxima_and_places(geometry, src, dst, elements_mut::<i32>(place), |place| {
+                place as i32
+            }),
         }
     }
 }
