@@ -16,6 +16,9 @@ use scan::Scan;
 /// How deep brackets may be nested.
 const DEEPEST: usize = 64;
 
+/// Of comments longer than this the grammar sees spaces.
+const LONG_COMMENT: usize = 1000;
+
 /// A text whose brackets pair, and what had to be done to it.
 pub(super) struct Balanced<'a> {
     /// The text for the grammar.
@@ -118,6 +121,9 @@ pub(super) fn balance(text: &str) -> Result<Balanced<'_>, Report> {
                     .unwrap_or(bytes.len() - at);
                 let words = text[at..at + length].trim_end_matches('\r').len();
                 comments.push(Span::new(at, at + words));
+                if length > LONG_COMMENT {
+                    scan.blank(at + 1..at + length);
+                }
                 at += length;
                 continue;
             }
@@ -129,7 +135,8 @@ pub(super) fn balance(text: &str) -> Result<Balanced<'_>, Report> {
                 scan.arrow(at);
                 at += 1;
             }
-            b',' | b'=' => scan.listed = true,
+            b',' => scan.comma(at),
+            b'=' => scan.listed = true,
             _ => {}
         }
         at += 1;

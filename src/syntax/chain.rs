@@ -69,6 +69,11 @@ impl<'a> Links<'a> {
         }
     }
 
+    /// Makes room for so many stages.
+    pub(super) fn reserve(&mut self, stages: usize) {
+        self.stages.reserve(stages);
+    }
+
     /// An arrow at the start will not be reported.
     pub(super) fn excuse(&mut self) {
         self.excused = true;

@@ -50,6 +50,7 @@ pub(super) enum Fault {
     InputSize,
     InputMissing,
     // Attributes.
+    AttributeHeap,
     EmptySlot,
     MissingComma { before: Span },
     AfterAttribute { before: Span },
@@ -178,6 +179,9 @@ impl Report {
                 "{it} is no input shape: three whole numbers, `x` between them and no space"
             )),
             Fault::InputMissing => e0103("`input` has no sizes".into()),
+            Fault::AttributeHeap => {
+                e0101("too many attributes: what follows in this parenthesis was not read".into())
+            }
             Fault::EmptySlot => e0101("an attribute is missing beside this comma".into()),
             Fault::MissingComma { .. } => e0101(format!("a comma is missing before {it}")),
             Fault::AfterAttribute { before } => {
@@ -279,6 +283,7 @@ impl Report {
                 "write `input 3x227x227`: channels, height, width".into()
             }
             Fault::InputSize => suggest::input(here),
+            Fault::AttributeHeap => "write each attribute of a layer once".into(),
             Fault::EmptySlot => "remove the comma".into(),
             Fault::MissingComma { before } => {
                 format!("write `{}, {}`", shorten(words(before)), shorten(here))

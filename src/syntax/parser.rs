@@ -252,8 +252,20 @@ impl<'a> Reader<'a> {
         if level == Level::UnclosedBracket {
             links.excuse();
         }
-        for item in pair.into_inner() {
-            let span = self.span(&item);
+        let mut items = pair.into_inner();
+        links.reserve(items.len() / 2 + 1);
+        while let Some(item) = items.next() {
+            let mut span = self.span(&item);
+            let mut attributes = None;
+            if item.as_rule() == Rule::plain_word {
+                attributes = items
+                    .peek()
+                    .filter(|next| matches!(next.as_rule(), Rule::tidy | Rule::attributes));
+                if let Some(attributes) = &attributes {
+                    items.next();
+                    span.end = self.span(attributes).end;
+                }
+            }
             if self.balanced.is_ruined(span) && item.as_rule() != Rule::input {
                 links.ruined(span);
                 continue;
@@ -267,6 +279,7 @@ impl<'a> Reader<'a> {
                 }
                 Rule::input => self.input(item, span, level, &mut links),
                 Rule::labelled => self.labelled(item, span, &mut links),
+                Rule::plain_word => self.plain(&item, attributes, span, &mut links),
                 _ => self.stage(item, span, None, &mut links),
             }
         }

@@ -348,6 +348,47 @@ fn many_problems_are_counted_and_not_told() {
 }
 
 #[test]
+fn of_a_heap_of_attributes_the_first_are_read() {
+    let heap = "a=1, ".repeat(999);
+    let text = format!("C8({heap}(,), [,] b=2) -> F10(act=relu)");
+    let (tree, diagnostics, source) = read(&text);
+    let [heap] = &*diagnostics.iter().collect::<Vec<_>>() else {
+        panic!("one error, not {diagnostics:?}");
+    };
+    let span = heap.primary.as_ref().expect("a place").span;
+    assert_eq!((heap.code, source.slice(span)), (Code::E0101, ","));
+    let [Stage::Layer(first), Stage::Layer(second)] = &tree.chain.stages[..] else {
+        panic!("two layers, not {:?}", tree.chain.stages);
+    };
+    assert_eq!(first.attributes.len(), 64);
+    assert_eq!(span.start, first.attributes[63].span.end);
+    assert_eq!(
+        source.slice(first.span).len(),
+        text.find(" ->").expect("an arrow")
+    );
+    assert_eq!(source.slice(second.attributes[0].span), "act=relu");
+    // 64 are no heap.
+    check(&format!("C8({}b) -> F10", "a, ".repeat(63)), &[]);
+}
+
+#[test]
+fn long_comments_are_no_part_of_what_stands_beside_them() {
+    let comment = format!("# {} ]) é -> C8(\u{2192} \r", "long ".repeat(999));
+    let text = format!("C8 ?? {comment}\n-> C9(kernel {comment}\n=3) {comment}\n-> F10 {comment}");
+    let (tree, _, source) = read(&text);
+    check(&text, &[(Code::E0101, "??")]);
+    assert_eq!(
+        show(&tree.chain),
+        show(&read(&text.replace(&comment, "")).0.chain)
+    );
+    assert_eq!(tree.comments.len(), 4);
+    for kept in &tree.comments {
+        assert_eq!(kept.value, comment.trim_end_matches('\r'));
+        assert_eq!(source.slice(kept.span), kept.value);
+    }
+}
+
+#[test]
 fn bytes_that_are_no_text_are_told_by_offset() {
     let error = source_from_bytes("a.net", b"C8 -> \xFF".to_vec()).expect_err("no text");
     assert_eq!(

@@ -39,7 +39,7 @@ pub(super) struct Scan<'a> {
     stack: Vec<Frame>,
     /// Index of the `Paren`, where there is one.
     paren: Option<usize>,
-    /// Changes by offset in the user's text, ascending: a replaced byte, or (`None`, closer) added before the offset.
+    /// Changes by offset in the user's text.
     edits: Vec<(usize, Edit)>,
     /// More `[` than `]` in the whole text; a `|` or `)` may then stand for a missing `]`.
     missing: usize,
@@ -53,6 +53,10 @@ pub(super) struct Scan<'a> {
     regions: Vec<Span>,
     strays: Vec<usize>,
     ruined: Vec<Span>,
+    /// Commas in the open parenthesis, those in brackets inside it left out.
+    commas: usize,
+    /// The last of them that is read.
+    last_comma: usize,
     /// One past the last byte that is neither white space nor comment.
     pub end: usize,
     /// One past the last arrow, `|` or bracket.
@@ -64,10 +68,16 @@ pub(super) struct Scan<'a> {
 /// So many closers that close nothing are told of, if they come first; of more there is a number.
 const MOST_STRAYS: usize = 1000;
 
+/// So many attributes of a layer are read; no kind knows half as many.
+const MOST_ATTRIBUTES: usize = 64;
+
 #[derive(Clone, Copy)]
 enum Edit {
     Replace(u8),
+    /// Before what stands there.
     Add(u8),
+    /// So many bytes become spaces.
+    Blank(usize),
 }
 
 impl<'a> Scan<'a> {
@@ -87,6 +97,8 @@ impl<'a> Scan<'a> {
             regions: Vec::new(),
             strays: Vec::new(),
             ruined: Vec::new(),
+            commas: 0,
+            last_comma: 0,
             end: 0,
             border: 0,
             listed: false,
@@ -95,7 +107,32 @@ impl<'a> Scan<'a> {
 
     /// Hides bytes from the grammar.
     pub(super) fn blank(&mut self, bytes: Range<usize>) {
-        self.edits.extend(bytes.map(|at| (at, Edit::Replace(b' '))));
+        self.edits.push((bytes.start, Edit::Blank(bytes.len())));
+    }
+
+    /// A comma.
+    pub(super) fn comma(&mut self, at: usize) {
+        self.listed = true;
+        if self.paren.is_some_and(|base| self.stack.len() == base + 1) {
+            self.commas += 1;
+            if self.commas == MOST_ATTRIBUTES {
+                self.last_comma = at;
+            }
+        }
+    }
+
+    /// The end of a layer's parenthesis. Of a heap of attributes only the first are read.
+    fn leave_paren(&mut self, end: usize) {
+        self.paren = None;
+        if self.commas >= MOST_ATTRIBUTES {
+            let heap = self.last_comma..end;
+            while self.edits.pop_if(|(at, _)| *at >= heap.start).is_some() {}
+            self.reports.push(Report::new(
+                Span::new(heap.start, heap.start + 1),
+                Fault::AttributeHeap,
+            ));
+            self.blank(heap);
+        }
     }
 
     /// An opener. Its depth counts among chains, or among what stands in one parenthesis.
@@ -133,6 +170,7 @@ impl<'a> Scan<'a> {
         };
         if role == Role::Paren {
             self.paren = Some(self.stack.len());
+            self.commas = 0;
         }
         if round {
             self.reports
@@ -156,7 +194,7 @@ impl<'a> Scan<'a> {
                 }
             }
             if self.stack.len() <= base {
-                self.paren = None;
+                self.leave_paren(at);
             }
             return;
         }
@@ -209,9 +247,9 @@ impl<'a> Scan<'a> {
                         closer: at,
                     },
                 ));
+                self.leave_paren(at);
                 self.edits.push((at, Edit::Replace(b')')));
                 self.stack.truncate(base);
-                self.paren = None;
                 return;
             }
             self.close_paren();
@@ -275,9 +313,10 @@ impl<'a> Scan<'a> {
 
     /// Ends the open parenthesis, if there is one, after the last thing in it.
     fn close_paren(&mut self) {
-        let Some(base) = self.paren.take() else {
+        let Some(base) = self.paren else {
             return;
         };
+        self.leave_paren(self.end);
         let opener = self.stack[base].at;
         let inner_round = self.stack[base + 1..]
             .iter()
@@ -336,11 +375,13 @@ impl<'a> Scan<'a> {
         let open_at_end = !self.stack.is_empty();
         self.close_paren();
         while self.close_chain() {}
+        // A closer is added before the comments after what it closes.
+        self.edits.sort_by_key(|(at, _)| *at);
         let mut added = Vec::new();
         let text = if self.edits.is_empty() {
             Cow::Borrowed(self.text)
         } else {
-            // Only ASCII bytes are replaced (a byte order mark's three by three), so the text stays UTF-8.
+            // Only ASCII bytes are replaced and only whole characters blanked, so the text stays UTF-8.
             let mut balanced = Vec::with_capacity(self.text.len() + self.edits.len());
             let mut done = 0;
             for &(at, edit) in &self.edits {
@@ -350,6 +391,10 @@ impl<'a> Scan<'a> {
                     Edit::Replace(byte) => {
                         balanced.push(byte);
                         done += 1;
+                    }
+                    Edit::Blank(length) => {
+                        done += length;
+                        balanced.resize(balanced.len() + length, b' ');
                     }
                     Edit::Add(byte) => {
                         added.push(balanced.len());

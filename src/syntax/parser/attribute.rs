@@ -9,6 +9,9 @@ use crate::syntax::tree::{Attribute, Spanned, Value};
 
 impl<'a> Reader<'a> {
     pub(super) fn attributes(&mut self, pair: Node<'a>) -> Vec<Attribute> {
+        if pair.as_rule() == Rule::tidy {
+            return self.tidy(pair);
+        }
         let mut attributes = Vec::new();
         let parts: Vec<_> = pair.into_inner().collect();
         let mut blamed = None;
@@ -34,6 +37,33 @@ impl<'a> Reader<'a> {
                 blamed = Some(at);
             }
         }
+        attributes
+    }
+
+    /// Attributes in which nothing is wrong.
+    fn tidy(&mut self, pair: Node<'a>) -> Vec<Attribute> {
+        let mut attributes: Vec<Attribute> = Vec::new();
+        for part in pair.into_inner() {
+            let span = self.span(&part);
+            match (part.as_rule(), attributes.last_mut()) {
+                (Rule::tidy_number | Rule::tidy_word, Some(attribute)) => {
+                    let text = part.as_str().to_owned();
+                    let value = if part.as_rule() == Rule::tidy_word {
+                        Value::Word(text)
+                    } else {
+                        Value::Number(text)
+                    };
+                    attribute.value = Some(Spanned { value, span });
+                    attribute.span.end = span.end;
+                }
+                _ => attributes.push(Attribute {
+                    key: self.spanned(&part),
+                    value: None,
+                    span,
+                }),
+            }
+        }
+        self.value_missed = false;
         attributes
     }
 

@@ -49,13 +49,13 @@ impl<'a> Reader<'a> {
     ) {
         let rule = pair.as_rule();
         let labelled = label.is_some();
-        if !matches!(rule, Rule::plain | Rule::layer | Rule::bad_layer)
+        if !matches!(rule, Rule::layer | Rule::bad_layer)
             && let Some(label) = &label
         {
             self.report(label.span, Fault::LabelOnBracket);
         }
         match rule {
-            Rule::plain | Rule::layer => {
+            Rule::layer => {
                 let (layer, head) = self.layer(pair, span, label);
                 let plain = layer.kind.value.starts_with(char::is_uppercase) || labelled;
                 links.stage(
@@ -348,6 +348,26 @@ impl<'a> Reader<'a> {
         (Some(layer), word)
     }
 
+    /// The layer of a tidy network.
+    pub(super) fn plain(
+        &mut self,
+        word: &Node<'a>,
+        attributes: Option<Node<'a>>,
+        span: Span,
+        links: &mut Links<'_>,
+    ) {
+        let head = self.span(word);
+        let (kind, width) = split(word.as_str(), head);
+        let layer = Layer {
+            label: None,
+            kind,
+            width,
+            attributes: attributes.map_or_else(Vec::new, |pair| self.attributes(pair)),
+            span,
+        };
+        links.stage(Stage::Layer(layer), head, Looks::Stage);
+    }
+
     /// A layer, and the part of it that messages show: label and word.
     fn layer(
         &mut self,
@@ -365,23 +385,8 @@ impl<'a> Reader<'a> {
         for part in pair.into_inner() {
             let at = self.span(&part);
             match part.as_rule() {
-                Rule::plain_word | Rule::word => {
-                    let letters = part
-                        .as_str()
-                        .trim_end_matches(|c: char| c.is_ascii_digit())
-                        .len();
-                    let split = at.start + letters;
-                    let (name, digits) = part.as_str().split_at(letters);
-                    kind = Spanned {
-                        value: name.to_owned(),
-                        span: Span::new(at.start, split),
-                    };
-                    if !digits.is_empty() {
-                        width = Some(Spanned {
-                            value: digits.to_owned(),
-                            span: Span::new(split, at.end),
-                        });
-                    }
+                Rule::word => {
+                    (kind, width) = split(part.as_str(), at);
                     head.end = at.end;
                 }
                 Rule::stray_width => {
@@ -404,4 +409,20 @@ impl<'a> Reader<'a> {
             head,
         )
     }
+}
+
+/// A layer word's letters and its trailing digits, where it has any.
+fn split(word: &str, at: Span) -> (Spanned<String>, Option<Spanned<String>>) {
+    let letters = word.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let middle = at.start + letters;
+    let (name, digits) = word.split_at(letters);
+    let kind = Spanned {
+        value: name.to_owned(),
+        span: Span::new(at.start, middle),
+    };
+    let width = (!digits.is_empty()).then(|| Spanned {
+        value: digits.to_owned(),
+        span: Span::new(middle, at.end),
+    });
+    (kind, width)
 }
