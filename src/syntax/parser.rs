@@ -252,19 +252,15 @@ impl<'a> Reader<'a> {
         if level == Level::UnclosedBracket {
             links.excuse();
         }
-        let mut items = pair.into_inner();
+        let mut items = pair.into_inner().peekable();
         links.reserve(items.len() / 2 + 1);
         while let Some(item) = items.next() {
             let mut span = self.span(&item);
-            let mut attributes = None;
-            if item.as_rule() == Rule::plain_word {
-                attributes = items
-                    .peek()
-                    .filter(|next| matches!(next.as_rule(), Rule::tidy | Rule::attributes));
-                if let Some(attributes) = &attributes {
-                    items.next();
-                    span.end = self.span(attributes).end;
-                }
+            // Those of a plain word; the attributes of other layers are inside their rules.
+            let attributes =
+                items.next_if(|next| matches!(next.as_rule(), Rule::tidy | Rule::attributes));
+            if let Some(attributes) = &attributes {
+                span.end = self.span(attributes).end;
             }
             if self.balanced.is_ruined(span) && item.as_rule() != Rule::input {
                 links.ruined(span);

@@ -367,7 +367,7 @@ impl<'a> Scan<'a> {
             let start = at - before.trim_start_matches(arrow).len();
             self.ruined.push(Span::new(start, at));
         }
-        self.edits.push((at, Edit::Replace(b' ')));
+        self.blank(at..at + 1);
     }
 
     /// Closes what is open and puts the balanced text together.

@@ -9,13 +9,13 @@ use crate::syntax::tree::{Attribute, Spanned, Value};
 
 impl<'a> Reader<'a> {
     pub(super) fn attributes(&mut self, pair: Node<'a>) -> Vec<Attribute> {
+        self.value_missed = false;
         if pair.as_rule() == Rule::tidy {
             return self.tidy(pair);
         }
         let mut attributes = Vec::new();
         let parts: Vec<_> = pair.into_inner().collect();
         let mut blamed = None;
-        self.value_missed = false;
         for (index, part) in parts.iter().enumerate() {
             if part.as_rule() != Rule::slot {
                 continue;
@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Attributes in which nothing is wrong.
-    fn tidy(&mut self, pair: Node<'a>) -> Vec<Attribute> {
+    fn tidy(&self, pair: Node<'a>) -> Vec<Attribute> {
         let mut attributes: Vec<Attribute> = Vec::new();
         for part in pair.into_inner() {
             let span = self.span(&part);
@@ -63,7 +63,6 @@ impl<'a> Reader<'a> {
                 }),
             }
         }
-        self.value_missed = false;
         attributes
     }
 
