@@ -76,7 +76,6 @@ impl<'a> Reader<'a> {
                 }
             }
             Rule::repeat => self.repeat(pair, span, links),
-            Rule::multiplied => self.multiplied(pair, span, links),
             // `C8 + C9`: the `+` is no join's.
             Rule::unbracketed
                 if links.is_after_junk()
@@ -118,13 +117,26 @@ impl<'a> Reader<'a> {
         Ok(body)
     }
 
+    /// `3*[C64]`, and what people write for it.
     fn repeat(&mut self, pair: Node<'a>, span: Span, links: &mut Links<'_>) {
-        let mut parts = pair.into_inner();
-        let (Some(count), Some(body)) = (parts.next(), parts.next()) else {
+        let mut parts = pair.into_inner().peekable();
+        let mut counts = Vec::new();
+        let mut sure = true;
+        while let Some(part) = parts.next_if(|part| part.as_rule() == Rule::count) {
+            let (count, good) = self.count(&part);
+            counts.push(count);
+            sure &= good;
+        }
+        let label = self.labels(&mut parts);
+        let (Some(what), Some(count)) = (parts.next(), counts.pop()) else {
             return links.swallow(span);
         };
-        let (mut count, sure) = self.count(&count);
-        let Ok(body) = self.body(body, span) else {
+        if !counts.is_empty() || label.is_some() || what.as_rule() != Rule::body {
+            counts.push(count);
+            return self.multiplied(counts, label, what, span, links);
+        }
+        let mut count = count;
+        let Ok(body) = self.body(what, span) else {
             return links.swallow(span);
         };
         if self.balanced.is_unclosed(body.opener) {
@@ -156,17 +168,15 @@ impl<'a> Reader<'a> {
     }
 
     /// `3*C64`, `3*3*[C64]`.
-    fn multiplied(&mut self, pair: Node<'a>, span: Span, links: &mut Links<'_>) {
-        let mut parts = pair.into_inner().peekable();
-        let mut counts = Vec::new();
-        while let Some(count) = parts.next_if(|part| part.as_rule() == Rule::count) {
-            counts.push(self.count(&count).0);
-        }
-        let label = self.labels(&mut parts);
-        let (Some(what), Some(times)) = (parts.next(), counts.first().map(|count| count.span))
-        else {
-            return links.swallow(span);
-        };
+    fn multiplied(
+        &mut self,
+        counts: Vec<Spanned<String>>,
+        label: Option<Spanned<String>>,
+        what: Node<'a>,
+        span: Span,
+        links: &mut Links<'_>,
+    ) {
+        let times = counts.first().map_or(span, |count| count.span);
         let inner = self.span(&what);
         let chain = match what.as_rule() {
             Rule::layer => Ok(alone(self.labelled_layer(what, label))),
