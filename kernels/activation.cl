@@ -1,7 +1,7 @@
 // Activations on their own, and the way back through an activation and a dropout inside C and F.
 //
-//   forward:  dst = act(src)
-//   backward: d_src = d_dst * act'(dst), from the output alone: every activation here allows it
+//   forward:  dst = act(src), or dst = act(dst) where IN_PLACE
+//   backward: d_dst = d_dst * act'(dst), in place, from the output alone: every activation here allows it
 //   dropout:  dst = keep ? src / (1 - p) : 0, in place; keep where word(element) >= THRESHOLD = round(p * 2^32)
 //
 // `element` counts [batch, height, width, channels] without gaps, so the mask does not depend on the layout. The mask is
@@ -24,20 +24,22 @@
 #define PLACE_IN(T) (T##_O + n * T##_N + y * T##_H + i / C * T##_W + i % C)
 
 #ifdef FORWARD
-__kernel void activation_forward(__global const REAL *src, __global REAL *dst)
-{
-    const int i = get_global_id(0), y = get_global_id(1), n = get_global_id(2);
-    dst[PLACE_IN(DST)] = ACTIVATE(REAL, src[PLACE_IN(SRC)]);
-}
+__kernel void activation_forward(
+#ifndef IN_PLACE
+    __global const REAL *restrict src,
 #endif
-
-#ifdef BACKWARD
-// d_src may not be d_dst's buffer: a layer of its own has a gradient of its own.
-__kernel void activation_backward(__global const REAL *dst, __global const REAL *d_dst, __global REAL *d_src)
+    __global REAL *restrict dst)
 {
-    const int i = get_global_id(0), y = get_global_id(1), n = get_global_id(2);
-    const REAL value = dst[PLACE_IN(DST)];
-    d_src[PLACE_IN(D_SRC)] = d_dst[PLACE_IN(D_DST)] * ACTIVATE_BACKWARD(value);
+    const int y = get_global_id(1), n = get_global_id(2);
+    FOR_ROW(i, W * C)
+    {
+#ifdef IN_PLACE
+        const REAL value = dst[PLACE_IN(DST)];
+#else
+        const REAL value = src[PLACE_IN(SRC)];
+#endif
+        dst[PLACE_IN(DST)] = ACTIVATE(REAL, value);
+    }
 }
 #endif
 
@@ -76,7 +78,7 @@ __kernel void output_backward(
 #endif
 #if ACT != 0
         const REAL value = dst[PLACE_IN(DST)] / SCALE; // what the activation gave, where it was kept
-        factor *= ACTIVATE_BACKWARD(value);
+        factor *= ACTIVATE_BACKWARD(REAL, value);
 #endif
         d_dst[PLACE_IN(D_DST)] *= factor;
     }

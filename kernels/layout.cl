@@ -15,10 +15,12 @@ __kernel void layout_zero_halo(__global REAL *dst, const ulong image, const ulon
 #endif
 
 #ifdef COPY
-// The same values in another layout. One work-item a value, dimension 0 along a row's W * C numbers.
-__kernel void layout_copy(__global const REAL *src, __global REAL *dst)
+// The same values in another layout, of images from `from` on to images from `to` on. One work-item a value, dimension 0
+// along a row's W * C numbers.
+__kernel void layout_copy(__global const REAL *src, __global REAL *dst, const ulong from, const ulong to)
 {
-    const int i = get_global_id(0), y = get_global_id(1), n = get_global_id(2), x = i / C, c = i % C;
-    dst[DST_O + n * DST_N + y * DST_H + x * DST_W + c] = src[SRC_O + n * SRC_N + y * SRC_H + x * SRC_W + c];
+    const int i = get_global_id(0), y = get_global_id(1), x = i / C, c = i % C;
+    const size_t n = get_global_id(2);
+    dst[DST_O + (to + n) * DST_N + y * DST_H + x * DST_W + c] = src[SRC_O + (from + n) * SRC_N + y * SRC_H + x * SRC_W + c];
 }
 #endif

@@ -90,7 +90,15 @@ __kernel void pool_max_forward(__global const REAL *src, __global REAL *dst
     const int ox0 = max((x + PX - KX + SX) / SX, 0), ox1 = min((x + PX) / SX, OW - 1);
 
 #ifdef MAX_BACKWARD
-// d_src[n, y, x, c] = sum of d_dst over the windows whose maximum stood there.
+// d_src[n, y, x, c] = sum of d_dst over the windows whose maximum stood there. With ACT the way back goes on through the
+// activation that made src: where a window's maximum stood, src is that window's dst, so dst is all that is needed of both.
+#if ACT == 0
+#define THROUGH(T, LOAD, d) (d)
+#define DST_ARGUMENT
+#else
+#define THROUGH(T, LOAD, d) ((d) * ACTIVATE_BACKWARD(T, LOAD(dst + DST_O + n * DST_N + oy * DST_H + ox * DST_W + c)))
+#define DST_ARGUMENT __global const REAL *dst,
+#endif
 #define MAX_BACKWARD_STEP(T, P, LOAD, STORE, PLACES, KEEP)                                      \
     {                                                                                           \
         T total = (T)(0);                                                                       \
@@ -98,11 +106,11 @@ __kernel void pool_max_forward(__global const REAL *src, __global REAL *dst
             for (int ox = ox0; ox <= ox1; ++ox) {                                               \
                 const T here = (T)((REAL)((y + PY - oy * SY) * KX + x + PX - ox * SX));         \
                 const T d = LOAD(d_dst + D_DST_O + n * D_DST_N + oy * D_DST_H + ox * D_DST_W + c); \
-                total += PLACES(place + ((n * OH + oy) * OW + ox) * C + c) == here ? d : (T)(0); \
+                total += PLACES(place + ((n * OH + oy) * OW + ox) * C + c) == here ? THROUGH(T, LOAD, d) : (T)(0); \
             }                                                                                   \
         STORE(total, d_src + D_SRC_O + n * D_SRC_N + y * D_SRC_H + x * D_SRC_W + c);            \
     }
-__kernel void pool_max_backward(__global const PLACE *place, __global const REAL *d_dst, __global REAL *d_src)
+__kernel void pool_max_backward(__global const PLACE *place, DST_ARGUMENT __global const REAL *d_dst, __global REAL *d_src)
 {
     const int y = get_global_id(1), n = get_global_id(2);
     FOR_ROW(item, PLACES_OF(IW))

@@ -31,19 +31,30 @@ typedef JOIN(REAL, VW) REALV;
 #endif
 #if ACT == 0
 #define ACTIVATE(T, x) (x)
-#define ACTIVATE_BACKWARD(y) ((REAL)1)
+#define ACTIVATE_BACKWARD(T, y) ((T)(1))
 #elif ACT == 1
 #define ACTIVATE(T, x) ((x) < (T)(0) ? (T)(0) : (x))
-#define ACTIVATE_BACKWARD(y) ((y) > (REAL)0 ? (REAL)1 : (REAL)0)
+#define ACTIVATE_BACKWARD(T, y) ((y) > (T)(0) ? (T)(1) : (T)(0))
 #elif ACT == 2
 #define ACTIVATE(T, x) ((x) < (T)(0) ? (x) * (T)((REAL)0.1) : (x))
-#define ACTIVATE_BACKWARD(y) ((y) > (REAL)0 ? (REAL)1 : (REAL)0.1)
+#define ACTIVATE_BACKWARD(T, y) ((y) > (T)(0) ? (T)(1) : (T)((REAL)0.1))
 #elif ACT == 3
 #define ACTIVATE(T, x) ((T)(1) / ((T)(1) + exp(-(x))))
-#define ACTIVATE_BACKWARD(y) ((y) * ((REAL)1 - (y)))
+#define ACTIVATE_BACKWARD(T, y) ((y) * ((T)(1) - (y)))
 #elif ACT == 4
 #define ACTIVATE(T, x) tanh(x)
-#define ACTIVATE_BACKWARD(y) ((REAL)1 - (y) * (y))
+#define ACTIVATE_BACKWARD(T, y) ((T)(1) - (y) * (y))
+#endif
+
+// One step of stochastic gradient descent with momentum and weight decay (Krizhevsky et al. 2012, section 5), of the value w
+// and its velocity v: v = MOMENTUM * v - rate * (DECAY * w + g), w = w + v. T: REAL or REALV.
+#ifdef UPDATE
+#define SGD(T, w, v, g)                                                                         \
+    {                                                                                           \
+        const T sgd_change = (T)(MOMENTUM) * (v) - (T)(rate) * ((T)(DECAY) * (w) + (g));            \
+        (v) = sgd_change;                                                                         \
+        (w) += sgd_change;                                                                         \
+    }
 #endif
 
 // Philox4x32-10 (Salmon et al. 2011): word `index` of the stream with the given key and upper counter words. The host's

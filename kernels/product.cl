@@ -72,9 +72,17 @@ __kernel void product_backward_data_naive(__global const REAL *weight, __global 
 }
 #endif
 
+// With UPDATE the weight gradient is not stored: the step that knows it changes the weights, which the input gradient has
+// read by then.
+#ifdef UPDATE
+#define WEIGHT_TARGET __global REAL *value, __global REAL *velocity, const REAL rate
+#else
+#define WEIGHT_TARGET __global REAL *sums
+#endif
+
 #ifdef BACKWARD_WEIGHT_NAIVE
 // One work-item a packed weight, the panels' empty columns included (they get 0).
-__kernel void product_backward_weight_naive(__global const REAL *src, __global const REAL *d_dst, __global REAL *d_weight)
+__kernel void product_backward_weight_naive(__global const REAL *src, __global const REAL *d_dst, WEIGHT_TARGET)
 {
     const int lane = get_global_id(0) % NR, depth = get_global_id(0) / NR, panel = get_global_id(1);
     const int g = panel / PANELS, o = (panel % PANELS) * NR + lane;
@@ -96,7 +104,13 @@ __kernel void product_backward_weight_naive(__global const REAL *src, __global c
                 total += sum;
             }
     }
-    d_weight[(panel * KY * KX * IC + depth) * NR + lane] = total;
+    const size_t at = (panel * KY * KX * IC + depth) * NR + lane;
+#ifdef UPDATE
+    if (o < OC)
+        SGD(REAL, value[at], velocity[at], total)
+#else
+    sums[at] = total;
+#endif
 }
 #endif
 
@@ -189,13 +203,13 @@ __kernel void product_forward_tiled(__global const REAL *src, __global const REA
 
 #ifdef TRANSPOSE_WEIGHT
 // weight panels over outputs -> panels over inputs [G][T_PANELS][KY][KX][OC][T_NR], zeros in the empty columns. A work-item
-// turns one block of T_NR inputs x NR outputs, which stays in the first cache.
-__kernel void product_transpose_weight(__global const REAL *weight, __global REAL *transposed)
+// turns one block of T_NR inputs x NR outputs, which stays in the first cache. Some panels at a time, from first_panel on.
+__kernel void product_transpose_weight(__global const REAL *weight, __global REAL *transposed, const ulong first_panel)
 {
-    const int block = get_global_id(0), tap = get_global_id(1), panel = get_global_id(2);
+    const int block = get_global_id(0), tap = get_global_id(1), panel = first_panel + get_global_id(2);
     const int g = panel / T_PANELS, first = (panel % T_PANELS) * T_NR, o = block * NR;
     __global const REAL *from = weight + (((size_t)g * PANELS + block) * (KY * KX) + tap) * (IC * NR) + first * NR;
-    __global REAL *to = transposed + ((size_t)panel * (KY * KX) + tap) * (OC * T_NR) + o * T_NR;
+    __global REAL *to = transposed + (get_global_id(2) * (KY * KX) + tap) * (OC * T_NR) + o * T_NR;
     const int outputs = min(NR, OC - o), inputs = min(T_NR, IC - first);
     for (int j = 0; j < outputs; ++j) {
         for (int i = 0; i < inputs; ++i)
@@ -209,10 +223,11 @@ __kernel void product_transpose_weight(__global const REAL *weight, __global REA
 #ifdef BACKWARD_DATA_TILED
 // Here NR and PANELS are those of the transposed weights. With a stride, input columns fall into SX phases; a tile takes
 // neighbours of one phase, which read neighbouring output columns.
-__kernel void product_backward_data_tiled(__global const REAL *transposed, __global const REAL *d_dst, __global REAL *d_src)
+__kernel void product_backward_data_tiled(__global const REAL *transposed, __global const REAL *d_dst, __global REAL *d_src,
+                                          const ulong first_panel)
 {
     const int tile = get_global_id(0) % TILES, phase = get_global_id(0) / TILES % SX, row = get_global_id(0) / (TILES * SX);
-    const int panel = get_global_id(1), n = row / IH, y = row % IH, g = panel / PANELS, i = (panel % PANELS) * NR;
+    const int panel = first_panel + get_global_id(1), n = row / IH, y = row % IH, g = panel / PANELS, i = (panel % PANELS) * NR;
     const int count = (IW - phase + SX - 1) / SX; // columns of this phase
     if (count < MR)
         return; // only where IW < SX, and then there are none
@@ -232,7 +247,7 @@ __kernel void product_backward_data_tiled(__global const REAL *transposed, __glo
                 continue;
             const int ox = j + (phase + PX - kx) / SX;
             __global const REAL *a = d_dst + D_DST_O + n * D_DST_N + oy * D_DST_H + ox * D_DST_W + g * OC;
-            __global const REAL *b = transposed + ((size_t)panel * (KY * KX) + ky * KX + kx) * (OC * NR);
+            __global const REAL *b = transposed + (get_global_id(1) * (KY * KX) + ky * KX + kx) * (OC * NR);
 #if OC > BLOCK
             for (int k0 = 0; k0 < OC; k0 += BLOCK) {
                 const int terms = min(BLOCK, OC - k0);
@@ -260,11 +275,15 @@ __kernel void product_backward_data_tiled(__global const REAL *transposed, __glo
 // tiles add up in sums: [CHUNKS][packed weights].
 #define RUNS (KY * KX * IC / RUN)
 #define TAP(m) (((m) / RUN) * SRC_H + (m) % RUN)
-__kernel void product_backward_weight_tiled(__global const REAL *src, __global const REAL *d_dst, __global REAL *sums)
+__kernel void product_backward_weight_tiled(__global const REAL *src, __global const REAL *d_dst, WEIGHT_TARGET)
 {
     const int panel = get_global_id(1), chunk = get_global_id(2), g = panel / PANELS, o = (panel % PANELS) * NR;
     const int valid = OC - o, first = chunk * CHUNK, last = min(N, first + CHUNK);
+#ifdef UPDATE
+    const size_t own = (size_t)panel * (KY * KX * IC) * NR;
+#else
     __global REAL *own = sums + ((size_t)chunk * (G * PANELS) + panel) * (KY * KX * IC) * NR;
+#endif
     for (int n = first; n < last; ++n) {
         for (int t = get_global_id(0); t < RUNS / ROWS * TILES; t += SPLIT) {
             const int run = t / TILES * ROWS;
@@ -307,17 +326,33 @@ __kernel void product_backward_weight_tiled(__global const REAL *src, __global c
                 }
             }
             // Tiles that were shifted back overlap their neighbour: their first rows are its, and already there.
-            __global REAL *p = own + (run * RUN + start) * NR;
             const int skip = t % TILES * MR - start;
+#ifdef UPDATE
+            __global REAL *p = value + own + (run * RUN + start) * NR, *q = velocity + own + (run * RUN + start) * NR;
+#else
+            __global REAL *p = own + (run * RUN + start) * NR;
+#endif
             _Pragma("unroll") for (int m = 0; m < MR; ++m) {
                 if (ROWS == 1 && m < skip)
                     continue;
+#ifdef UPDATE
+                REALV w[NV], change[NV];
+                _Pragma("unroll") for (int v = 0; v < NV; ++v) {
+                    w[v] = VLOAD(p + m * NR + v * VW);
+                    change[v] = VLOAD(q + m * NR + v * VW);
+                    SGD(REALV, w[v], change[v], acc[m][v])
+                }
+                STORE_ROW(p + m * NR, w, valid)
+                STORE_ROW(q + m * NR, change, valid)
+                continue;
+#else
                 if (n > first)
                     _Pragma("unroll") for (int v = 0; v < NV; ++v) acc[m][v] += VLOAD(p + m * NR + v * VW);
                 STORE_ROW(p + m * NR, acc[m], valid)
                 // The columns that a last panel lacks were multiplied by the next pixel's numbers: they stay zero.
                 for (int lane = max(valid, 0); lane < NR; ++lane)
                     p[m * NR + lane] = 0;
+#endif
             }
         }
     }

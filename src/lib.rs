@@ -118,11 +118,22 @@
 //!
 //! A plan's buffers live either in its *arena*, each at an offset that it shares with buffers whose lifetimes
 //! (half-open ranges of steps) are disjoint, or on their own as *persistent* buffers: parameters, running statistics and
-//! optimizer state. A tensor that several layers read has its gradients added up in the order of the way back, so equal
-//! runs give equal bits; a sum of branches hands its gradient's buffer on to one of them.
-//! Persistent buffers are shared *by name* between the plans of one device, which is how an inference plan sees what a
-//! training plan learned. A parameter is updated as soon as its layer's backward steps are through, so gradients live
-//! shortly. Every buffer has 256 bytes of slack after its elements, which vector loads may read and nothing may write.
+//! optimizer state. Persistent buffers are shared *by name* between the plans of one device, which is how an inference
+//! plan sees what a training plan learned. Every buffer has 256 bytes of slack after its elements, which vector loads
+//! may read and nothing may write. What keeps the arena small ([`plan::lower`]; `Options::fusion` turns it off):
+//!
+//! - A layer's output may lie within the place of its reader: an activation or a sum writes over its input where nobody
+//!   else wants that, a part of a concatenation is written where the joined tensor wants it. On the way back such layers
+//!   hand their gradient on without a copy; the first of several tensors that must change it takes one.
+//! - Max pooling goes back through the activation before it, from its own output: the largest tensors of a network, its
+//!   first convolutions' outputs, die as soon as they are pooled. Dropout masks are drawn again, local response
+//!   normalization computes its sums again.
+//! - A fully connected layer's weights change in the step that knows their gradient, which is never stored, and its
+//!   input gradient turns its weights a part at a time. Other gradients live until their layer's steps are through.
+//! - Inference runs what gives images on some images of the batch at a time, as many as fill a cache.
+//!
+//! A tensor that several layers read has its gradients added up in the order of the way back, so equal runs give equal
+//! bits.
 //!
 //! # Where something new belongs
 //!

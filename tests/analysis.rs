@@ -62,7 +62,7 @@ fn measure(graph: &Graph, images: &[f32], labels: &[i32], seed: u64) -> Measured
     let mut device = device::open("host").unwrap();
     let device = &mut *device;
     let machine = Machine {
-        limits: device.limits().clone(),
+        limits: *device.limits(),
         precision: Precision::F32,
     };
     let optimizer = Sgd {
@@ -72,6 +72,7 @@ fn measure(graph: &Graph, images: &[f32], labels: &[i32], seed: u64) -> Measured
     };
     let options = Options {
         keep_gradients: true,
+        fusion: false,
         ..Options::training(labels.len(), optimizer)
     };
     let plan = lower(graph, &options, &machine);
@@ -116,13 +117,13 @@ fn measure(graph: &Graph, images: &[f32], labels: &[i32], seed: u64) -> Measured
         let Some(at) = gradient(&plan, graph, layer, &machine) else {
             continue;
         };
-        let name = format!("{}.", graph.nodes[layer].name);
+        let owner = Some(&*graph.nodes[layer].name);
         let first = plan.steps[plan.forward_steps..plan.gradient_steps]
             .iter()
             .position(|step| {
                 step.layer == Some(layer)
-                    && step.name.starts_with(&name)
-                    && !step.name.contains("d_dst")
+                    && step.name.owner() == owner
+                    && step.name.first_word() != "d_dst"
             });
         let Some(first) = first else { continue };
         to(device, &mut ran, plan.forward_steps + first);
@@ -144,7 +145,10 @@ fn gradient(
     } else {
         format!("{}.d_dst", graph.nodes[layer].name)
     };
-    let index = plan.buffers.iter().position(|buffer| buffer.name == name)?;
+    let index = plan
+        .buffers
+        .iter()
+        .position(|buffer| buffer.name.to_string() == name)?;
     let wishes = graph.nodes[layer].op.wishes(
         &graph.input_shapes(layer),
         graph.output_shape(layer),

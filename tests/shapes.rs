@@ -38,10 +38,15 @@ fn demand_whole_outputs(graph: &Graph, text: &str) -> usize {
     let mut device = device::open("host").unwrap();
     let device = &mut *device;
     let machine = Machine {
-        limits: device.limits().clone(),
+        limits: *device.limits(),
         precision: Precision::F32,
     };
-    let plan = lower(graph, &Options::inference(BATCH), &machine);
+    // Every output in a buffer of its own, so that each can be looked at.
+    let options = Options {
+        fusion: false,
+        ..Options::inference(BATCH)
+    };
+    let plan = lower(graph, &options, &machine);
     let runner = Runner::load(device, plan).unwrap();
     let plan = Arc::clone(&runner.plan);
     for (index, buffers) in plan.parameters.iter().enumerate() {

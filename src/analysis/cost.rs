@@ -82,7 +82,7 @@ fn memory(graph: &Graph, plan: &Plan) -> Option<Share> {
         .nodes
         .iter()
         .enumerate()
-        .map(|(i, node)| (node.name.as_str(), i))
+        .map(|(i, node)| (&*node.name, i))
         .collect();
     let mut bytes = vec![0u64; graph.nodes.len()];
     let mut whole = 0u64;
@@ -91,14 +91,8 @@ fn memory(graph: &Graph, plan: &Plan) -> Option<Share> {
             continue;
         }
         whole += buffer.bytes;
-        // `a.1.weight.gradient` belongs to `a.1`.
-        let mut name = buffer.name.as_str();
-        while let Some((head, _)) = name.rsplit_once('.') {
-            name = head;
-            if let Some(&layer) = places.get(name) {
-                bytes[layer] += buffer.bytes;
-                break;
-            }
+        if let Some(&layer) = buffer.name.owner().and_then(|owner| places.get(owner)) {
+            bytes[layer] += buffer.bytes;
         }
     }
     let (layer, most) = bytes
@@ -107,7 +101,7 @@ fn memory(graph: &Graph, plan: &Plan) -> Option<Share> {
         .rev()
         .max_by_key(|&(_, bytes)| bytes)?;
     (most > 0).then(|| Share {
-        layer: graph.nodes[layer].name.clone(),
+        layer: graph.nodes[layer].name.to_string(),
         share: most as f64 / whole as f64,
     })
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::diagnostic::Diagnostic;
 use crate::op::emit::{Argument, BufferId, Scalars};
 use crate::op::limits::Limits;
+use crate::op::name::Name;
 use crate::plan::{Placement, Plan};
 
 use super::{Description, Device, Loaded};
@@ -24,7 +25,7 @@ pub struct Host {
     description: Description,
     limits: Limits,
     plans: Vec<(Arc<Plan>, Words)>,
-    persistent: HashMap<String, Words>,
+    persistent: HashMap<Name, Words>,
 }
 
 impl Default for Host {
@@ -141,7 +142,7 @@ fn run_step(
     plan: &Plan,
     call: &crate::op::emit::Call,
     arena: &mut Words,
-    persistent: &mut HashMap<String, Words>,
+    persistent: &mut HashMap<Name, Words>,
     scalars: &Scalars,
 ) {
     let ids = call.arguments.iter().filter_map(|argument| match argument {
@@ -154,7 +155,7 @@ fn run_step(
         .enumerate()
         .map(|(at, b)| (at, b.elements * b.element.bytes(plan.precision) as usize, b))
         .collect();
-    let mut taken: Vec<(usize, usize, &str, Words)> = Vec::new();
+    let mut taken: Vec<(usize, usize, &Name, Words)> = Vec::new();
     let mut placed: Vec<(u64, usize, usize)> = Vec::new();
     for (at, length, buffer) in &facts {
         match buffer.placement {
@@ -187,7 +188,7 @@ fn run_step(
     }
     slices.sort_unstable_by_key(|(at, _)| *at);
     let mut buffers: Vec<&mut [u8]> = slices.into_iter().map(|(_, slice)| slice).collect();
-    call.host.run(plan.precision, &mut buffers, scalars);
+    call.host().run(plan.precision, &mut buffers, scalars);
     drop(buffers);
     for (_, _, name, words) in taken {
         if let Some(slot) = persistent.get_mut(name) {

@@ -110,6 +110,6 @@ pub fn list() -> Vec<(Description, Limits)> {
         .map(|found| (found.description, found.limits));
     let host = host::Host::new();
     found
-        .chain([(host.description().clone(), host.limits().clone())])
+        .chain([(host.description().clone(), *host.limits())])
         .collect()
 }

@@ -23,11 +23,21 @@ pub enum Feed {
     Node(usize),
 }
 
+impl Feed {
+    /// The layer, where it is one's output.
+    pub fn node(self) -> Option<usize> {
+        match self {
+            Self::Input => None,
+            Self::Node(i) => Some(i),
+        }
+    }
+}
+
 /// One layer.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// The label, or the generated name.
-    pub name: String,
+    pub name: Arc<str>,
     /// What it does.
     pub op: Arc<dyn Op>,
     /// Its inputs.
@@ -84,16 +94,24 @@ impl Graph {
             .expect("internal error: a shape is unknown")
     }
 
+    /// The shape of a tensor.
+    ///
+    /// # Panics
+    /// Where it is unknown.
+    pub fn feed_shape(&self, feed: Feed) -> Shape {
+        match feed {
+            Feed::Input => self.input_shape(),
+            Feed::Node(i) => self.output_shape(i),
+        }
+    }
+
     /// The shapes of a layer's inputs.
     ///
     /// # Panics
     /// Where one is unknown.
     pub fn input_shapes(&self, node: usize) -> Vec<Shape> {
-        let shape = |feed: &Feed| match feed {
-            Feed::Input => self.input_shape(),
-            Feed::Node(i) => self.output_shape(*i),
-        };
-        self.nodes[node].feeds.iter().map(shape).collect()
+        let feeds = self.nodes[node].feeds.iter();
+        feeds.map(|&feed| self.feed_shape(feed)).collect()
     }
 
     /// The layers that read a tensor.
@@ -134,7 +152,7 @@ impl Graph {
                 Feed::Node(i - 1)
             }];
             nodes.push(Node {
-                name: format!("{letter}{count}"),
+                name: format!("{letter}{count}").into(),
                 op,
                 feeds,
                 output: Some(shape),

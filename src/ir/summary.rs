@@ -53,7 +53,7 @@ pub fn summary(graph: &Graph) -> Summary {
                 )
             });
         rows.push(Row {
-            name: node.name.clone(),
+            name: node.name.to_string(),
             kind: node.op.kind().letter,
             output: node.output,
             parameters: figures.map(|f| f.0),

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::attribute::{Arguments, Attribute};
+use super::dropout::output_backward;
 use super::emit::{
-    Back, BufferId, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site, elements,
-    elements_mut, take,
+    Back, BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Site,
+    elements, elements_mut, take,
 };
+use super::layout::copy;
 use super::real::Real;
 use super::shape::Shape;
 use super::signal::{Flow, Gradient, Latent, Signal};
-use super::view::{DST, View};
-use super::{Fault, Kind, Op, Recipe, unary};
+use super::view::{DST, SRC, View};
+use super::{Fault, InPlace, Kind, Op, Recipe};
 use crate::diagnostic::Diagnostics;
 
 /// An activation function.
@@ -169,94 +171,96 @@ impl Op for Activation {
         vec![d_dst.through(&self.before(&inputs[0]))]
     }
 
-    fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
-        let (src, dst) = (site.source().view, site.destination.view);
-        let kernel = Kernel::new("activation", "activation_forward", 1)
-            .define("FORWARD", 1)
-            .define("ACT", self.function.number());
-        let function = self.function;
-        let host = Forward { function, src, dst };
-        unary::forward(site, define_sizes(kernel, &src), host, ledger);
-        if site.training {
-            vec![site.destination.buffer]
-        } else {
-            Vec::new()
-        }
+    fn activation(&self) -> Function {
+        self.function
     }
 
-    fn backward(&self, site: &Site, back: &Back, _: &Machine, ledger: &mut Ledger) {
-        let Some(d_src) = back.d_src[0] else { return };
-        let (dst, d_dst) = (site.destination, back.d_dst);
-        let kernel = Kernel::new("activation", "activation_backward", 1)
-            .define("BACKWARD", 1)
-            .define("ACT", self.function.number());
-        let kernel = define_sizes(kernel, &dst.view);
-        let host = Backward {
-            function: self.function,
-            dst: dst.view,
-            d_dst: d_dst.view,
-            d_src: d_src.view,
+    fn in_place(&self) -> InPlace {
+        InPlace::Over
+    }
+
+    fn needs_output(&self, before_act: bool, _: Function) -> bool {
+        !before_act && self.function != Function::None
+    }
+
+    fn changes_gradient(&self, before_act: bool) -> bool {
+        self.needs_output(before_act, Function::None)
+    }
+
+    fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
+        let (src, dst) = (site.source(), site.destination);
+        let (function, machine) = (self.function, *machine);
+        let over = src.buffer == dst.buffer;
+        let kernel = move || {
+            let kernel = Kernel::new("activation", "activation_forward", 1)
+                .define("FORWARD", 1)
+                .define("ACT", function.number());
+            let kernel = if over {
+                kernel.define("IN_PLACE", 1)
+            } else {
+                src.view.define(kernel, SRC)
+            };
+            define_sizes(dst.view.define(kernel, DST), &dst.view)
+                .places(by_value(&dst.view), &machine)
         };
-        unary::backward(site, (dst, DST), [d_dst, d_src], kernel, host, ledger);
+        let host = Forward {
+            function,
+            src: (!over).then_some(src.view),
+            dst: dst.view,
+        };
+        let call = Call::new(kernel, host);
+        let call = if over {
+            call.update(dst.buffer)
+        } else {
+            call.read(src.buffer).write(dst.buffer)
+        };
+        ledger.step(site.named("forward"), Some(site.layer), call);
+        Vec::new()
+    }
+
+    /// In place on the output's gradient, unless the input's has a buffer of its own.
+    fn backward(&self, site: &Site, back: &Back, machine: &Machine, ledger: &mut Ledger) {
+        let mut gradient = back.d_dst;
+        if let Some(d_src) = back.d_src[0] {
+            let name = site.named("backward");
+            copy(name, Some(site.layer), gradient, d_src, ledger);
+            gradient = d_src;
+        }
+        if !site.before_act {
+            output_backward(site, gradient, self.function, None, machine, ledger);
+        }
     }
 }
 
 #[derive(Debug)]
 struct Forward {
     function: Function,
-    src: View,
+    /// Where the input lies; `None` where the output is written over it.
+    src: Option<View>,
     dst: View,
-}
-
-#[derive(Debug)]
-struct Backward {
-    function: Function,
-    dst: View,
-    d_dst: View,
-    d_src: View,
 }
 
 impl RealRoutine for Forward {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
-        let [src, dst] = take(buffers);
-        let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
-        let [channels, height, width] = self.src.shape.dimensions();
+        let (src, dst): (&[T], &mut [T]) = if self.src.is_some() {
+            let [src, dst] = take(buffers);
+            (elements(src), elements_mut(dst))
+        } else {
+            let [dst] = take(buffers);
+            (&[], elements_mut(dst))
+        };
+        let [channels, height, width] = self.dst.shape.dimensions();
         dst.par_chunks_mut(self.dst.image)
             .enumerate()
             .for_each(|(n, dst)| {
                 for y in 0..height {
                     for x in 0..width {
-                        let (from, to) = (self.src.at(n, 0, y, x), self.dst.at(0, 0, y, x));
+                        let to = self.dst.at(0, 0, y, x);
                         let out = &mut dst[to..to + channels];
-                        out.copy_from_slice(&src[from..from + channels]);
-                        self.function.apply(out);
-                    }
-                }
-            });
-    }
-}
-
-impl RealRoutine for Backward {
-    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
-        let [dst, d_dst, d_src] = take(buffers);
-        let (dst, d_dst, d_src): (&[T], &[T], &mut [T]) =
-            (elements(dst), elements(d_dst), elements_mut(d_src));
-        let [channels, height, width] = self.dst.shape.dimensions();
-        d_src
-            .par_chunks_mut(self.d_src.image)
-            .enumerate()
-            .for_each(|(n, d_src)| {
-                for y in 0..height {
-                    for x in 0..width {
-                        let (value, up, to) = (
-                            self.dst.at(n, 0, y, x),
-                            self.d_dst.at(n, 0, y, x),
-                            self.d_src.at(0, 0, y, x),
-                        );
-                        for c in 0..channels {
-                            d_src[to + c] =
-                                d_dst[up + c] * self.function.derivative(dst[value + c]);
+                        if let Some(view) = &self.src {
+                            out.copy_from_slice(&src[view.at(n, 0, y, x)..][..channels]);
                         }
+                        self.function.apply(out);
                     }
                 }
             });

@@ -62,14 +62,15 @@ impl Dropout {
     /// Asks for the forward step, in place on the layer's output.
     pub fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) {
         let dst = site.destination;
-        let kernel = Kernel::new("activation", "dropout_forward", 1).define("DROPOUT_FORWARD", 1);
-        let kernel = define_sizes(
-            dst.view.define(self.define(kernel, site.layer), DST),
-            &dst.view,
-        )
-        .places(by_value(&dst.view), machine);
+        let (dropout, layer, machine) = (*self, site.layer, *machine);
+        let kernel = move || {
+            let kernel =
+                Kernel::new("activation", "dropout_forward", 1).define("DROPOUT_FORWARD", 1);
+            let kernel = dst.view.define(dropout.define(kernel, layer), DST);
+            define_sizes(kernel, &dst.view).places(by_value(&dst.view), &machine)
+        };
         let host = Forward {
-            dropout: *self,
+            dropout,
             layer: site.layer,
             dst: dst.view,
         };
@@ -95,17 +96,18 @@ pub fn output_backward(
         return;
     }
     let dst = site.destination;
-    let mut kernel = Kernel::new("activation", "output_backward", 1)
-        .define("OUTPUT_BACKWARD", 1)
-        .define("ACT", act.number());
-    kernel = define_sizes(
-        d_dst.view.define(dst.view.define(kernel, DST), D_DST),
-        &dst.view,
-    )
-    .places(by_value(&dst.view), machine);
-    if let Some(dropout) = &dropout {
-        kernel = dropout.define(kernel, site.layer);
-    }
+    let (layer, machine) = (site.layer, *machine);
+    let kernel = move || {
+        let kernel = Kernel::new("activation", "output_backward", 1)
+            .define("OUTPUT_BACKWARD", 1)
+            .define("ACT", act.number());
+        let kernel = d_dst.view.define(dst.view.define(kernel, DST), D_DST);
+        let kernel = define_sizes(kernel, &dst.view).places(by_value(&dst.view), &machine);
+        match &dropout {
+            Some(dropout) => dropout.define(kernel, layer),
+            None => kernel,
+        }
+    };
     let mut call = Call::new(
         kernel,
         OutputBackward {

@@ -7,7 +7,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
+use super::activation::Function;
 use super::limits::{Class, Limits};
+use super::name::Name;
+use super::optimizer::Rule;
 use super::parameter::Layout;
 use super::real::{Precision, Real};
 use super::view::View;
@@ -228,22 +233,32 @@ impl Kernel {
 /// One piece of work, for both engines.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The OpenCL form.
-    pub kernel: Kernel,
+    /// Its two forms.
+    work: Arc<dyn Work>,
     /// Buffers and scalars, in the kernel's order.
-    pub arguments: Vec<Argument>,
-    /// The host form: the same work on the same buffers.
-    pub host: Arc<dyn Routine>,
+    pub arguments: SmallVec<[Argument; 4]>,
 }
 
 impl Call {
-    /// A call of `kernel`, mirrored by `host`.
-    pub fn new(kernel: Kernel, host: impl Routine + 'static) -> Self {
+    /// A call of the kernel that `kernel` gives, mirrored by `host`.
+    pub fn new(
+        kernel: impl Fn() -> Kernel + Send + Sync + 'static,
+        host: impl Routine + 'static,
+    ) -> Self {
         Self {
-            kernel,
-            arguments: Vec::new(),
-            host: Arc::new(host),
+            work: Arc::new(Forms { kernel, host }),
+            arguments: SmallVec::new(),
         }
+    }
+
+    /// The OpenCL form. It is made when it is asked for: most plans are only looked at.
+    pub fn kernel(&self) -> Kernel {
+        self.work.kernel()
+    }
+
+    /// The host form: the same work on the same buffers.
+    pub fn host(&self) -> &dyn Routine {
+        self.work.host()
     }
 
     /// Adds an argument that is only read.
@@ -280,6 +295,33 @@ impl Call {
     pub fn scalar(mut self, scalar: Scalar) -> Self {
         self.arguments.push(Argument::Scalar(scalar));
         self
+    }
+}
+
+/// The two forms of a piece of work.
+trait Work: Send + Sync {
+    fn kernel(&self) -> Kernel;
+    fn host(&self) -> &dyn Routine;
+}
+
+struct Forms<K, R> {
+    kernel: K,
+    host: R,
+}
+
+impl<K: Fn() -> Kernel + Send + Sync, R: Routine> Work for Forms<K, R> {
+    fn kernel(&self) -> Kernel {
+        (self.kernel)()
+    }
+
+    fn host(&self) -> &dyn Routine {
+        &self.host
+    }
+}
+
+impl fmt::Debug for dyn Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.host().fmt(f)
     }
 }
 
@@ -337,7 +379,7 @@ pub struct Tensor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// `c1.dst`.
-    pub name: String,
+    pub name: Name,
     /// What an element is.
     pub element: Element,
     /// How many.
@@ -348,7 +390,7 @@ pub struct Request {
 #[derive(Clone, Debug)]
 pub struct Emitted {
     /// `c1.forward`.
-    pub name: String,
+    pub name: Name,
     /// The layer's index in the graph.
     pub layer: Option<usize>,
     /// The work.
@@ -362,16 +404,13 @@ pub struct Ledger {
     pub buffers: Vec<Request>,
     /// Steps in the order of execution.
     pub steps: Vec<Emitted>,
+    /// Parameters' values that their layer has updated itself.
+    pub updated: Vec<BufferId>,
 }
 
 impl Ledger {
     /// Asks for a buffer.
-    pub fn buffer(
-        &mut self,
-        name: impl Into<String>,
-        element: Element,
-        elements: usize,
-    ) -> BufferId {
+    pub fn buffer(&mut self, name: impl Into<Name>, element: Element, elements: usize) -> BufferId {
         self.buffers.push(Request {
             name: name.into(),
             element,
@@ -381,7 +420,7 @@ impl Ledger {
     }
 
     /// Asks for a tensor alone in its buffer.
-    pub fn tensor(&mut self, name: impl Into<String>, view: View) -> Tensor {
+    pub fn tensor(&mut self, name: impl Into<Name>, view: View) -> Tensor {
         Tensor {
             buffer: self.buffer(name, Element::Real, view.elements()),
             view,
@@ -389,7 +428,7 @@ impl Ledger {
     }
 
     /// Asks for a step.
-    pub fn step(&mut self, name: impl Into<String>, layer: Option<usize>, call: Call) {
+    pub fn step(&mut self, name: impl Into<Name>, layer: Option<usize>, call: Call) {
         self.steps.push(Emitted {
             name: name.into(),
             layer,
@@ -407,13 +446,15 @@ pub struct Slot {
     pub layout: Layout,
     /// Where the gradient goes; only in training.
     pub gradient: Option<BufferId>,
+    /// How the values are updated, where the layer may do so itself instead of writing the gradient.
+    pub update: Option<Rule>,
 }
 
 /// Where a layer stands in a plan: what it reads and writes.
 #[derive(Clone, Debug)]
 pub struct Site {
     /// The layer's name, `c1`.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its index in the graph: the dropout generator's object.
     pub layer: usize,
     /// Its inputs.
@@ -422,6 +463,11 @@ pub struct Site {
     pub destination: Tensor,
     /// Its parameters, in the order of [`super::Op::parameters`].
     pub parameters: Vec<Slot>,
+    /// The activation that made its input, where its way back goes through that too: the gradient that it gives is that
+    /// of the value before. [`Function::None`] where the input's producer does so itself.
+    pub source_act: Function,
+    /// Whether the gradient of its output is that of the value before its own activation.
+    pub before_act: bool,
     /// Whether this is training: dropout on, and what the way back needs is kept.
     pub training: bool,
 }
@@ -444,13 +490,13 @@ impl Site {
     }
 
     /// A step's or buffer's name.
-    pub fn named(&self, suffix: &str) -> String {
-        format!("{}.{suffix}", self.name)
+    pub fn named(&self, word: &'static str) -> Name {
+        Name::of(&self.name).word(word)
     }
 }
 
 /// The machine that a plan is for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Machine {
     /// The device's numbers.
     pub limits: Limits,

@@ -14,11 +14,12 @@ use super::emit::{
     elements, elements_mut, take,
 };
 use super::layout::copy;
+use super::name::Name;
 use super::real::Real;
 use super::shape::Shape;
 use super::signal::{Flow, Gradient, Signal};
 use super::view::{DST, SRC, View};
-use super::{Fault, Kind, Op};
+use super::{Fault, InPlace, Kind, Op};
 use crate::diagnostic::Code;
 
 /// `+[x | y]`.
@@ -122,18 +123,30 @@ impl Op for Sum {
         vec![Gradient::of(d_dst.square); inputs.len()]
     }
 
-    fn passes_gradient(&self) -> bool {
-        true
+    fn in_place(&self) -> InPlace {
+        InPlace::Over
     }
 
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let dst = site.destination;
         let (layer, sources) = (Some(site.layer), site.sources.as_slice());
+        let over = sources
+            .iter()
+            .position(|source| source.buffer == dst.buffer);
+        if let Some(over) = over {
+            // The others are added to what is there.
+            for (_, &source) in sources.iter().enumerate().filter(|(i, _)| *i != over) {
+                accumulate(site.named("forward"), layer, source, dst, ledger);
+            }
+            return Vec::new();
+        }
         let rest = match *sources {
             [a, b, ref rest @ ..] if a.buffer != b.buffer => {
-                let kernel = Kernel::new("join", "join_sum", 1).define("SUM", 1);
-                let kernel = a.view.define(b.view.define(kernel, OTHER), SRC);
-                let kernel = define_sizes(dst.view.define(kernel, DST), &dst.view);
+                let kernel = move || {
+                    let kernel = Kernel::new("join", "join_sum", 1).define("SUM", 1);
+                    let kernel = a.view.define(b.view.define(kernel, OTHER), SRC);
+                    define_sizes(dst.view.define(kernel, DST), &dst.view)
+                };
                 let host = Add {
                     sources: [a.view, b.view],
                     dst: dst.view,
@@ -143,13 +156,13 @@ impl Op for Sum {
                 rest
             }
             [a, ref rest @ ..] => {
-                copy(&site.named("forward"), layer, a, dst, ledger);
+                copy(site.named("forward"), layer, a, dst, ledger);
                 rest
             }
             [] => unreachable!("internal error: a join has inputs"),
         };
         for &source in rest {
-            accumulate(&site.named("forward"), layer, source, dst, ledger);
+            accumulate(site.named("forward"), layer, source, dst, ledger);
         }
         Vec::new()
     }
@@ -157,8 +170,8 @@ impl Op for Sum {
     fn backward(&self, site: &Site, back: &Back, _: &Machine, ledger: &mut Ledger) {
         for (branch, &d_src) in back.d_src.iter().enumerate() {
             if let Some(d_src) = d_src.filter(|d_src| d_src.buffer != back.d_dst.buffer) {
-                let name = site.named(&format!("backward.{}", branch + 1));
-                copy(&name, Some(site.layer), back.d_dst, d_src, ledger);
+                let name = site.named("backward").number(branch + 1);
+                copy(name, Some(site.layer), back.d_dst, d_src, ledger);
             }
         }
     }
@@ -206,11 +219,19 @@ impl Op for Concatenation {
         vec![Gradient::of(d_dst.square); inputs.len()]
     }
 
+    fn in_place(&self) -> InPlace {
+        InPlace::Parts
+    }
+
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let parts = parts(site.destination, &site.sources);
         for (branch, (&source, part)) in site.sources.iter().zip(parts).enumerate() {
-            let name = site.named(&format!("forward.{}", branch + 1));
-            copy(&name, Some(site.layer), source, part, ledger);
+            // Written where it belongs.
+            if source == part {
+                continue;
+            }
+            let name = site.named("forward").number(branch + 1);
+            copy(name, Some(site.layer), source, part, ledger);
         }
         Vec::new()
     }
@@ -219,8 +240,8 @@ impl Op for Concatenation {
         let parts = parts(back.d_dst, &site.sources);
         for (branch, (&d_src, part)) in back.d_src.iter().zip(parts).enumerate() {
             if let Some(d_src) = d_src {
-                let name = site.named(&format!("backward.{}", branch + 1));
-                copy(&name, Some(site.layer), part, d_src, ledger);
+                let name = site.named("backward").number(branch + 1);
+                copy(name, Some(site.layer), part, d_src, ledger);
             }
         }
     }
@@ -230,11 +251,7 @@ impl Op for Concatenation {
 fn parts(joined: Tensor, sources: &[Tensor]) -> Vec<Tensor> {
     let mut offset = 0;
     let mut part = |source: &Tensor| {
-        let view = View {
-            shape: source.view.shape,
-            origin: joined.view.origin + offset,
-            ..joined.view
-        };
+        let view = joined.view.part(offset, source.view.shape);
         offset += source.view.shape.channels();
         Tensor { view, ..joined }
     };
@@ -242,16 +259,19 @@ fn parts(joined: Tensor, sources: &[Tensor]) -> Vec<Tensor> {
 }
 
 /// Asks for `dst += src`. The two lie in different buffers.
-pub fn accumulate(name: &str, layer: Option<usize>, src: Tensor, dst: Tensor, ledger: &mut Ledger) {
-    let kernel = Kernel::new("join", "join_accumulate", 1).define("ACCUMULATE", 1);
-    let kernel = dst.view.define(src.view.define(kernel, SRC), DST);
+pub fn accumulate(name: Name, layer: Option<usize>, src: Tensor, dst: Tensor, ledger: &mut Ledger) {
+    let kernel = move || {
+        let kernel = Kernel::new("join", "join_accumulate", 1).define("ACCUMULATE", 1);
+        let kernel = dst.view.define(src.view.define(kernel, SRC), DST);
+        define_sizes(kernel, &dst.view)
+    };
     let host = Accumulate {
         src: src.view,
         dst: dst.view,
     };
-    let call = Call::new(define_sizes(kernel, &dst.view), host);
+    let call = Call::new(kernel, host);
     ledger.step(
-        format!("{name}.accumulate"),
+        name.word("accumulate"),
         layer,
         call.read(src.buffer).update(dst.buffer),
     );

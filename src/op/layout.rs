@@ -1,17 +1,20 @@
 //! Moving between layouts: the zeros beside a tensor's rows, and copies from one layout to another.
 
+use rayon::prelude::*;
+
 use super::activation::define_sizes;
 use super::emit::{
     Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Tensor, elements,
     elements_mut, take,
 };
 use super::limits::Class;
+use super::name::Name;
 use super::real::Real;
 use super::view::{DST, SRC, View};
 
 /// Asks for the zeros beside the rows of a tensor, before anything is written to it. Nothing where it has no halo.
 pub fn zero_halo(
-    name: &str,
+    name: impl Into<Name>,
     layer: Option<usize>,
     tensor: Tensor,
     machine: &Machine,
@@ -22,11 +25,14 @@ pub fn zero_halo(
         return;
     }
     let [_, height, _] = view.shape.dimensions();
-    let kernel = Kernel::new("layout", "layout_zero_halo", 1).define("ZERO_HALO", 1);
-    let kernel = if machine.limits.class == Class::Cpu {
-        kernel.global([1, view.batch, 1]).single()
-    } else {
-        kernel.global([height + 1, view.batch, 1])
+    let class = machine.limits.class;
+    let kernel = move || {
+        let kernel = Kernel::new("layout", "layout_zero_halo", 1).define("ZERO_HALO", 1);
+        if class == Class::Cpu {
+            kernel.global([1, view.batch, 1]).single()
+        } else {
+            kernel.global([height + 1, view.batch, 1])
+        }
     };
     let call = Call::new(kernel, ZeroHalo { view })
         .write(tensor.buffer)
@@ -34,32 +40,49 @@ pub fn zero_halo(
         .size(height + 1)
         .size(view.row)
         .size(view.halo * view.pixel);
-    ledger.step(format!("{name}.halo"), layer, call);
+    ledger.step(name.into().word("halo"), layer, call);
 }
 
 /// Asks for a copy of a tensor into another layout.
-pub fn copy(name: &str, layer: Option<usize>, src: Tensor, dst: Tensor, ledger: &mut Ledger) {
-    let kernel = Kernel::new("layout", "layout_copy", 1).define("COPY", 1);
-    let kernel = define_sizes(
-        dst.view.define(src.view.define(kernel, SRC), DST),
-        &src.view,
-    );
-    let call = Call::new(
-        kernel,
-        Copy {
-            src: src.view,
-            dst: dst.view,
-        },
-    )
-    .read(src.buffer)
-    .write(dst.buffer);
-    ledger.step(format!("{name}.copy"), layer, call);
+pub fn copy(name: Name, layer: Option<usize>, src: Tensor, dst: Tensor, ledger: &mut Ledger) {
+    copy_images(name, layer, (src, 0), (dst, 0), ledger);
+}
+
+/// Asks for a copy of some images, each tensor's from one of its images on; as many as the smaller one has.
+pub fn copy_images(
+    name: Name,
+    layer: Option<usize>,
+    (src, from): (Tensor, usize),
+    (dst, to): (Tensor, usize),
+    ledger: &mut Ledger,
+) {
+    let images = src.view.batch.min(dst.view.batch);
+    let kernel = move || {
+        let kernel = Kernel::new("layout", "layout_copy", 1).define("COPY", 1);
+        let kernel = dst.view.define(src.view.define(kernel, SRC), DST);
+        let few = View {
+            batch: images,
+            ..src.view
+        };
+        define_sizes(kernel, &few)
+    };
+    let host = Copy {
+        src: src.view,
+        dst: dst.view,
+        from,
+        to,
+    };
+    let call = Call::new(kernel, host).read(src.buffer).write(dst.buffer);
+    ledger.step(name.word("copy"), layer, call.size(from).size(to));
 }
 
 #[derive(Debug)]
 struct Copy {
     src: View,
     dst: View,
+    /// The first image of each that is copied.
+    from: usize,
+    to: usize,
 }
 
 impl RealRoutine for Copy {
@@ -67,14 +90,17 @@ impl RealRoutine for Copy {
         let [src, dst] = take(buffers);
         let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
         let [channels, height, width] = self.src.shape.dimensions();
-        for n in 0..self.src.batch {
+        let images = self.src.batch.min(self.dst.batch);
+        let dst = dst.par_chunks_mut(self.dst.image).skip(self.to);
+        dst.take(images).enumerate().for_each(|(n, dst)| {
             for y in 0..height {
                 for x in 0..width {
-                    let (from, to) = (self.src.at(n, 0, y, x), self.dst.at(n, 0, y, x));
+                    let from = self.src.at(self.from + n, 0, y, x);
+                    let to = self.dst.at(0, 0, y, x);
                     dst[to..to + channels].copy_from_slice(&src[from..from + channels]);
                 }
             }
-        }
+        });
     }
 }
 

@@ -141,6 +141,24 @@ impl Learned {
         list
     }
 
+    /// The activation, where nothing follows it.
+    pub(super) fn activation(&self) -> Function {
+        match self.dropout {
+            Some(_) => Function::None,
+            None => self.act,
+        }
+    }
+
+    /// Whether the way back reads the output.
+    pub(super) fn needs_output(&self, before_act: bool) -> bool {
+        !before_act && self.act != Function::None
+    }
+
+    /// Whether the way back changes the output's gradient in place.
+    pub(super) fn changes_gradient(&self, before_act: bool) -> bool {
+        !before_act && (self.act != Function::None || self.dropout.is_some())
+    }
+
     /// What is expected before the activation.
     pub(super) fn weighted(&self, input: &Signal, gain: f64, stride: f64) -> Latent {
         let bias = if self.bias { self.bias_init } else { 0.0 };
@@ -190,15 +208,26 @@ impl Learned {
         machine: &Machine,
         ledger: &mut Ledger,
     ) {
-        output_backward(site, back.d_dst, self.act, self.dropout, machine, ledger);
+        if !site.before_act {
+            output_backward(site, back.d_dst, self.act, self.dropout, machine, ledger);
+        }
         let seen = |tensor: Tensor| Tensor {
             view: seen(&tensor.view),
             ..tensor
         };
         let d_dst = seen(back.d_dst);
-        product.backward_parameters(site, d_dst, machine, ledger);
+        // The input's gradient wants the weights as they were; else the parts of the weight gradient's sum come and go
+        // before the input's gradient takes memory.
+        let weight = site.parameters.first();
+        let last = weight.is_some_and(|weight| product.updates_itself(weight).is_some());
+        if !last {
+            product.backward_parameters(site, d_dst, machine, ledger);
+        }
         if let Some(d_src) = back.d_src[0] {
             product.backward_data(site, d_dst, seen(d_src), machine, ledger);
+        }
+        if last {
+            product.backward_parameters(site, d_dst, machine, ledger);
         }
     }
 }

@@ -14,7 +14,7 @@ pub enum Class {
 }
 
 /// A device's numbers, as far as they shape a plan.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// Which kernel variants.
     pub class: Class,

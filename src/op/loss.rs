@@ -19,11 +19,13 @@ pub fn cross_entropy(
     d_logits: Tensor,
     ledger: &mut Ledger,
 ) {
-    let kernel = Kernel::new("loss", "loss_cross_entropy", logits.view.batch)
-        .define("CROSS_ENTROPY", 1)
-        .define("N", logits.view.batch)
-        .define("C", logits.view.shape.elements());
-    let kernel = d_logits.view.define(logits.view.define(kernel, SRC), D_SRC);
+    let kernel = move || {
+        let kernel = Kernel::new("loss", "loss_cross_entropy", logits.view.batch)
+            .define("CROSS_ENTROPY", 1)
+            .define("N", logits.view.batch)
+            .define("C", logits.view.shape.elements());
+        d_logits.view.define(logits.view.define(kernel, SRC), D_SRC)
+    };
     let host = CrossEntropy {
         logits: logits.view,
         d_logits: d_logits.view,
@@ -39,12 +41,13 @@ pub fn cross_entropy(
 
 /// Asks for the probabilities of each class.
 pub fn softmax(logits: Tensor, probabilities: Tensor, ledger: &mut Ledger) {
-    let kernel = Kernel::new("loss", "loss_softmax", logits.view.batch)
-        .define("SOFTMAX", 1)
-        .define("C", logits.view.shape.elements());
-    let kernel = probabilities
-        .view
-        .define(logits.view.define(kernel, SRC), DST);
+    let kernel = move || {
+        let kernel = Kernel::new("loss", "loss_softmax", logits.view.batch)
+            .define("SOFTMAX", 1)
+            .define("C", logits.view.shape.elements());
+        let views = logits.view.define(kernel, SRC);
+        probabilities.view.define(views, DST)
+    };
     let host = Softmax {
         logits: logits.view,
         probabilities: probabilities.view,

@@ -16,6 +16,7 @@ pub mod layout;
 pub mod learned;
 pub mod limits;
 pub mod loss;
+pub mod name;
 pub mod norm;
 pub mod optimizer;
 pub mod parameter;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{Source, Span};
+use activation::Function;
 use attribute::{Arguments, Attribute};
 use emit::{Back, BufferId, Ledger, Machine, Site};
 use parameter::Parameter;
@@ -160,6 +162,18 @@ pub struct Wishes {
     pub src_dense: bool,
 }
 
+/// What a layer's output may share with its inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InPlace {
+    /// Nothing.
+    No,
+    /// It may be written over one of the inputs, element by element; the gradient of each input is its output's, which
+    /// the way back may change in place where there is one input.
+    Over,
+    /// The inputs are parts of it, channels one after another, and so are their gradients of its gradient.
+    Parts,
+}
+
 /// One layer's meaning: shape rule, parameters, and the steps that it lowers to.
 ///
 /// Shapes are of one image. An op knows its attributes, never its place in a graph.
@@ -219,8 +233,29 @@ pub trait Op: fmt::Debug + Send + Sync {
     /// What is expected of the gradient of each input, from that of the output.
     fn gradient(&self, inputs: &[Flow<'_>], output: Shape, d_dst: Gradient) -> Vec<Gradient>;
 
-    /// Whether the gradient of each input is the output's as it is, so that one input may take over its buffer.
-    fn passes_gradient(&self) -> bool {
+    /// What its output may share with its inputs, and so, on the way back, their gradients with its output's.
+    fn in_place(&self) -> InPlace {
+        InPlace::No
+    }
+
+    /// Whether its way back reads its output. `before_act` and `source_act` as in [`Site`].
+    fn needs_output(&self, _before_act: bool, _source_act: Function) -> bool {
+        false
+    }
+
+    /// Whether its way back changes the gradient of its output in place. `before_act` as in [`Site`].
+    fn changes_gradient(&self, _before_act: bool) -> bool {
+        false
+    }
+
+    /// The activation at its very end, whose derivative its output alone tells; `None` where it ends with none.
+    fn activation(&self) -> Function {
+        Function::None
+    }
+
+    /// Whether its way back can go on through the activation that made its input, without the input's values
+    /// ([`Site::source_act`]).
+    fn undoes_activation(&self) -> bool {
         false
     }
 

@@ -6,6 +6,7 @@ use super::emit::{
     BufferId, Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalar, Scalars, elements,
     elements_mut, take,
 };
+use super::name::Name;
 use super::real::Real;
 
 /// Numbers of a work-item on a CPU.
@@ -22,63 +23,86 @@ pub struct Sgd {
     pub decay_biases: bool,
 }
 
+/// The update of one parameter, for steps that do it as soon as they know its gradient.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// Its velocity.
+    pub velocity: BufferId,
+    /// The share of the last step's velocity that is kept.
+    pub momentum: f64,
+    /// The pull of the values to zero, times the learning rate.
+    pub decay: f64,
+}
+
+impl Rule {
+    /// Defines `UPDATE`, `MOMENTUM` and `DECAY`, for `SGD` in `kernels/prelude.cl`.
+    pub fn define(&self, kernel: Kernel) -> Kernel {
+        kernel
+            .define("UPDATE", 1)
+            .define("MOMENTUM", self.momentum)
+            .define("DECAY", self.decay)
+    }
+
+    /// One step, on values that lie alike.
+    pub fn step<T: Real>(&self, value: &mut [T], velocity: &mut [T], gradient: &[T], rate: f64) {
+        let (momentum, decay) = (T::of(self.momentum), T::of(self.decay));
+        let rate = T::of(rate);
+        for ((w, v), &g) in value.iter_mut().zip(velocity).zip(gradient) {
+            *v = momentum * *v - rate * (decay * *w + g);
+            *w += *v;
+        }
+    }
+}
+
 /// One parameter's buffers.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
     /// Its values.
     pub value: BufferId,
-    /// Its velocity.
-    pub velocity: BufferId,
     /// Its gradient.
     pub gradient: BufferId,
-    /// Numbers in each of the three.
+    /// Numbers in each.
     pub count: usize,
-    /// Whether weight decay applies.
-    pub decays: bool,
+    /// What is done to it.
+    pub rule: Rule,
 }
 
 impl Sgd {
-    /// Asks for the update of one parameter. `name` is the parameter's, `c1.weight`.
-    pub fn update(
-        &self,
-        name: &str,
-        layer: Option<usize>,
-        target: &Target,
-        machine: &Machine,
-        ledger: &mut Ledger,
-    ) {
-        let decay = if target.decays {
-            self.weight_decay
-        } else {
-            0.0
-        };
-        let kernel = Kernel::new("optimizer", "optimizer_sgd", 1)
-            .blocks(target.count, BLOCK, machine)
-            .define("MOMENTUM", self.momentum)
-            .define("DECAY", decay);
-        let call = Call::new(
-            kernel,
-            Update {
-                momentum: self.momentum,
-                decay,
+    /// The update of a parameter whose velocity this is. Weights decay, biases where [`Self::decay_biases`].
+    pub fn rule(&self, velocity: BufferId, is_weight: bool) -> Rule {
+        Rule {
+            velocity,
+            momentum: self.momentum,
+            decay: if is_weight || self.decay_biases {
+                self.weight_decay
+            } else {
+                0.0
             },
-        )
-        .update(target.value)
-        .update(target.velocity)
-        .read(target.gradient)
-        .size(target.count);
-        ledger.step(
-            format!("{name}.update"),
-            layer,
-            call.scalar(Scalar::LearningRate),
-        );
+        }
+    }
+}
+
+impl Target {
+    /// Asks for the update. `name` is the parameter's, `c1.weight`.
+    pub fn update(&self, name: Name, layer: Option<usize>, machine: &Machine, ledger: &mut Ledger) {
+        let (rule, count, machine) = (self.rule, self.count, *machine);
+        let kernel = move || {
+            let kernel = Kernel::new("optimizer", "optimizer_sgd", 1);
+            rule.define(kernel.blocks(count, BLOCK, &machine))
+        };
+        let call = Call::new(kernel, Update { rule })
+            .update(self.value)
+            .update(rule.velocity)
+            .read(self.gradient)
+            .size(count);
+        let call = call.scalar(Scalar::LearningRate);
+        ledger.step(name.word("update"), layer, call);
     }
 }
 
 #[derive(Debug)]
 struct Update {
-    momentum: f64,
-    decay: f64,
+    rule: Rule,
 }
 
 impl RealRoutine for Update {
@@ -89,20 +113,13 @@ impl RealRoutine for Update {
             elements_mut(velocity),
             elements(gradient),
         );
-        let (momentum, decay, rate) = (
-            T::of(self.momentum),
-            T::of(self.decay),
-            T::of(scalars.learning_rate),
-        );
         value
             .par_chunks_mut(BLOCK)
             .zip(velocity.par_chunks_mut(BLOCK))
             .zip(gradient.par_chunks(BLOCK))
             .for_each(|((value, velocity), gradient)| {
-                for ((w, v), &g) in value.iter_mut().zip(velocity).zip(gradient) {
-                    *v = momentum * *v - rate * (decay * *w + g);
-                    *w += *v;
-                }
+                self.rule
+                    .step(value, velocity, gradient, scalars.learning_rate);
             });
     }
 }

@@ -1,5 +1,6 @@
 //! Parameters, and the running statistics that are kept with them: names, logical shapes, packed layouts, initial values.
 
+use super::name::Name;
 use super::real::Real;
 
 /// How initial values are drawn.
@@ -131,8 +132,8 @@ impl Layout {
 /// One parameter of a network, or one running statistic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
-    /// `c1.weight`.
-    pub name: String,
+    /// `c1.weight`; as an op gives it, `weight`.
+    pub name: Name,
     /// What it is for.
     pub role: Role,
     /// Logical shape, PyTorch's: `[filters, channels / groups, height, width]`, `[units, inputs]`, `[units]`.

@@ -6,6 +6,7 @@ mod host;
 
 use std::sync::Arc;
 
+use super::activation::Function;
 use super::attribute::{Arguments, Attribute, Type};
 use super::conv::{image_only, sized, windows};
 use super::emit::{Back, BufferId, Call, Element, Kernel, Ledger, Machine, Site, Tensor};
@@ -124,6 +125,13 @@ fn build(arguments: &Arguments<'_>, _: &Recipe, sink: &mut Diagnostics) -> Optio
     })
 }
 
+/// Which way a kernel goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    Forward,
+    Backward,
+}
+
 /// One pooling on known sizes.
 #[derive(Clone, Copy, Debug)]
 struct Geometry {
@@ -142,13 +150,12 @@ impl Geometry {
         }
     }
 
-    /// A kernel that takes every pixel of `over`: a work-item a pixel on a CPU, a work-item a value elsewhere.
+    /// A kernel that takes every pixel: a work-item a pixel on a CPU, a work-item a value elsewhere.
     fn kernel(
         &self,
         function: &'static str,
         part: &'static str,
-        views: [(&View, [&'static str; 4]); 2],
-        over: &View,
+        pass: Pass,
         machine: &Machine,
     ) -> Kernel {
         let ([channels, ih, iw], [_, oh, ow]) =
@@ -175,15 +182,19 @@ impl Geometry {
                     "int"
                 },
             );
+        // Forward goes over the output's pixels, backward over the input's.
+        let (over, names) = match pass {
+            Pass::Forward => (&self.dst, [SRC, DST]),
+            Pass::Backward => (&self.src, [D_SRC, D_DST]),
+        };
         let [_, height, width] = over.shape.dimensions();
         let kernel = match machine.limits.class {
             Class::Cpu => kernel.define("VW", machine.limits.lanes(machine.precision)),
             _ => kernel.define("ITEM_CHANNEL", 1),
         };
         let kernel = kernel.places([width * channels, height, over.batch], machine);
-        views
-            .into_iter()
-            .fold(kernel, |kernel, (view, names)| view.define(kernel, names))
+        let kernel = self.src.define(kernel, names[0]);
+        self.dst.define(kernel, names[1])
     }
 
     /// The window cells inside the image of output `(oy, ox)`: rows, columns of the input.
@@ -313,28 +324,34 @@ impl Op for Pool {
         }]
     }
 
+    fn needs_output(&self, _: bool, source_act: Function) -> bool {
+        source_act != Function::None
+    }
+
+    /// A maximum is one of the values that it was taken from, so its derivative is that value's.
+    fn undoes_activation(&self) -> bool {
+        self.reduction == Reduction::Max
+    }
+
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let (src, dst) = (site.source(), site.destination);
         let geometry = self.geometry(src.view, dst.view);
-        let views = [(&src.view, SRC), (&dst.view, DST)];
+        let machine = *machine;
         match self.reduction {
             Reduction::Max => {
-                let kernel =
-                    geometry.kernel("pool_max_forward", "MAX_FORWARD", views, &dst.view, machine);
-                let kernel = if site.training {
-                    kernel.define("SAVE_PLACE", 1)
-                } else {
-                    kernel
+                let keep = site.training;
+                let kernel = move || {
+                    let kernel =
+                        geometry.kernel("pool_max_forward", "MAX_FORWARD", Pass::Forward, &machine);
+                    if keep {
+                        kernel.define("SAVE_PLACE", 1)
+                    } else {
+                        kernel
+                    }
                 };
-                let mut call = Call::new(
-                    kernel,
-                    MaxForward {
-                        geometry,
-                        keep: site.training,
-                    },
-                )
-                .read(src.buffer)
-                .write(dst.buffer);
+                let mut call = Call::new(kernel, MaxForward { geometry, keep })
+                    .read(src.buffer)
+                    .write(dst.buffer);
                 let place = site.training.then(|| {
                     ledger.buffer(
                         site.named("place"),
@@ -349,8 +366,9 @@ impl Op for Pool {
                 place.into_iter().collect()
             }
             Reduction::Average => {
-                let kernel =
-                    geometry.kernel("pool_avg_forward", "AVG_FORWARD", views, &dst.view, machine);
+                let kernel = move || {
+                    geometry.kernel("pool_avg_forward", "AVG_FORWARD", Pass::Forward, &machine)
+                };
                 ledger.step(
                     site.named("forward"),
                     Some(site.layer),
@@ -367,28 +385,34 @@ impl Op for Pool {
         let Some(d_src) = back.d_src[0] else { return };
         let d_dst = back.d_dst;
         let geometry = self.geometry(d_src.view, d_dst.view);
-        let views = [(&d_src.view, D_SRC), (&d_dst.view, D_DST)];
+        let machine = *machine;
+        let kernel =
+            move |function, part| move || geometry.kernel(function, part, Pass::Backward, &machine);
         let call = match self.reduction {
             Reduction::Max => {
-                let kernel = geometry.kernel(
-                    "pool_max_backward",
-                    "MAX_BACKWARD",
-                    views,
-                    &d_src.view,
-                    machine,
-                );
-                Call::new(kernel, MaxBackward { geometry }).read(back.kept[0])
+                let (act, dst) = (site.source_act, site.destination);
+                let kernel = kernel("pool_max_backward", "MAX_BACKWARD");
+                let kernel = move || {
+                    let kernel = kernel();
+                    match act {
+                        Function::None => kernel,
+                        _ => dst.view.define(kernel, DST).define("ACT", act.number()),
+                    }
+                };
+                let dst = (act != Function::None).then_some(dst);
+                let host = MaxBackward {
+                    geometry,
+                    act,
+                    dst: dst.map(|dst| dst.view),
+                };
+                let call = Call::new(kernel, host).read(back.kept[0]);
+                dst.into_iter()
+                    .fold(call, |call, dst| call.read(dst.buffer))
             }
-            Reduction::Average => Call::new(
-                geometry.kernel(
-                    "pool_avg_backward",
-                    "AVG_BACKWARD",
-                    views,
-                    &d_src.view,
-                    machine,
-                ),
-                AverageBackward { geometry },
-            ),
+            Reduction::Average => {
+                let kernel = kernel("pool_avg_backward", "AVG_BACKWARD");
+                Call::new(kernel, AverageBackward { geometry })
+            }
         };
         let Tensor { buffer, .. } = d_dst;
         ledger.step(

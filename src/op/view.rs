@@ -50,6 +50,16 @@ impl View {
         }
     }
 
+    /// The channels from `first` on, as many as `shape` has.
+    #[must_use]
+    pub fn part(&self, first: usize, shape: Shape) -> Self {
+        Self {
+            shape,
+            origin: self.origin + first,
+            ..*self
+        }
+    }
+
     /// Elements of the buffer that holds it.
     pub fn elements(&self) -> usize {
         self.image * self.batch
@@ -57,8 +67,9 @@ impl View {
 
     /// Whether one image's elements follow each other without a gap.
     pub fn is_dense(&self) -> bool {
-        let [channels, _, width] = self.shape.dimensions();
-        self.pixel == channels && self.row == width * channels && self.origin == 0
+        let [channels, height, width] = self.shape.dimensions();
+        height * width == 1
+            || self.pixel == channels && (height == 1 || self.row == width * channels)
     }
 
     /// Where an element lies.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub use crate::op::limits::{Class, Limits};
 
 use crate::op::emit::{Argument, BufferId, Call, Element, Ledger, Request};
+use crate::op::name::Name;
 use crate::op::parameter::Parameter;
 use crate::op::real::Precision;
 use crate::op::view::View;
@@ -44,7 +45,7 @@ pub enum Placement {
 #[derive(Clone, Debug)]
 pub struct Buffer {
     /// `c1.dst`, `c1.weight`, `c1.weight.gradient`, `input`, `labels`.
-    pub name: String,
+    pub name: Name,
     /// What an element is.
     pub element: Element,
     /// How many elements, halo included.
@@ -62,7 +63,7 @@ pub struct Buffer {
 #[derive(Clone, Debug)]
 pub struct Step {
     /// `c1.forward`, `c1.backward.weight`, `c1.weight.update`.
-    pub name: String,
+    pub name: Name,
     /// The layer's index in the graph; `None` for steps of no layer (the loss).
     pub layer: Option<usize>,
     /// The work.

@@ -89,7 +89,7 @@ pub fn run(
     for (name, batch, text) in NETWORKS {
         let graph = graph(name, text)?;
         let machine = Machine {
-            limits: device.limits().clone(),
+            limits: *device.limits(),
             precision,
         };
         let rule = Sgd {
@@ -179,7 +179,7 @@ fn compare(
             comparisons.push(comparison(&plan, *id, &got?, &expected?));
         }
         results.push((
-            format!("{} {}", step.name, step.call.kernel.function),
+            format!("{} {}", step.name, step.call.kernel().function),
             comparisons,
         ));
     }
@@ -272,7 +272,7 @@ fn comparison(plan: &Plan, id: BufferId, got: &[f64], expected: &[f64]) -> Compa
             |most, e| if e > most || e.is_nan() { e } else { most },
         );
     Comparison {
-        tensor: buffer.name.clone(),
+        tensor: buffer.name.to_string(),
         error,
         scale,
         tolerance: relative * scale,

@@ -136,7 +136,7 @@ impl Session {
         optimizer: Option<Sgd>,
     ) -> Result<Self, Diagnostic> {
         let machine = Machine {
-            limits: device.limits().clone(),
+            limits: *device.limits(),
             precision,
         };
         if optimizer.is_some() {
@@ -204,7 +204,7 @@ impl Session {
                 self.inference
                     .read_parameter(&mut *self.device, parameter, buffers.value)?;
             tensors.push(Tensor {
-                name: parameter.name.clone(),
+                name: parameter.name.to_string(),
                 shape: parameter.shape.clone(),
                 values,
             });
@@ -244,7 +244,8 @@ impl Session {
         let mut misfits = Vec::new();
         for buffers in &plan.parameters {
             let parameter = &buffers.parameter;
-            match tensors.iter().find(|tensor| tensor.name == parameter.name) {
+            let name = parameter.name.to_string();
+            match tensors.iter().find(|tensor| tensor.name == name) {
                 Some(tensor) if tensor.shape == parameter.shape => {
                     self.inference.write_parameter(
                         &mut *self.device,

@@ -17,6 +17,7 @@ use super::call::{Failure, created};
 use super::platform::Found;
 use super::queue::Queue;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::op::name::Name;
 use crate::op::real::Precision;
 use crate::plan::{Buffer, Placement, Plan};
 
@@ -25,7 +26,7 @@ use crate::plan::{Buffer, Placement, Plan};
 pub struct Memory {
     /// The newest arena; older plans may keep older ones alive.
     arena: Option<Arc<Region>>,
-    persistent: HashMap<String, Persistent>,
+    persistent: HashMap<Name, Persistent>,
     /// Bytes of every allocation so far.
     pub allocated_bytes: u64,
 }
@@ -49,8 +50,8 @@ struct Persistent {
 /// The buffers of one plan, in the plan's order.
 #[derive(Debug)]
 pub struct Buffers {
-    /// Sub-buffers of the arena, and shared persistent buffers.
-    list: Vec<Mem>,
+    /// Sub-buffers of the arena, and shared persistent buffers; nothing for buffers that no step touches.
+    list: Vec<Option<Mem>>,
     /// Released after its sub-buffers: fields are dropped in this order.
     _arena: Option<Arc<Region>>,
 }
@@ -65,7 +66,9 @@ impl Drop for Buffers {
 impl Buffers {
     /// The buffer of this index.
     pub fn get(&self, index: usize) -> &Mem {
-        &self.list[index]
+        self.list[index]
+            .as_ref()
+            .expect("internal error: a buffer that no step touches is used")
     }
 }
 
@@ -80,15 +83,17 @@ impl Memory {
         let mut list = Vec::with_capacity(plan.buffers.len());
         for buffer in &plan.buffers {
             list.push(match buffer.placement {
+                _ if buffer.lifetime.is_empty() => None,
                 Placement::Arena { offset } => {
                     let arena = arena
                         .as_ref()
                         .expect("internal error: a buffer in an arena of no bytes");
-                    part(arena, offset, buffer).map_err(|failure| {
+                    let part = part(arena, offset, buffer).map_err(|failure| {
                         queue.failed(failure, format!("while `{}` was placed", buffer.name))
-                    })?
+                    })?;
+                    Some(part)
                 }
-                Placement::Persistent => self.shared(queue, plan, buffer)?,
+                Placement::Persistent => Some(self.shared(queue, plan, buffer)?),
             });
         }
         Ok(Buffers {
@@ -142,7 +147,13 @@ impl Memory {
             );
             return Ok(known.memory.clone());
         }
-        let memory = self.allocate(queue, plan, &buffer.name, buffer.bytes, buffer.bytes)?;
+        let memory = self.allocate(
+            queue,
+            plan,
+            &buffer.name.to_string(),
+            buffer.bytes,
+            buffer.bytes,
+        )?;
         let shared = memory.clone();
         let (bytes, elements) = (buffer.bytes, buffer.elements);
         self.persistent.insert(

@@ -42,7 +42,7 @@ use cache::Cache;
 use call::Failure;
 use memory::{Buffers, Memory};
 use program::Programs;
-use queue::Queue;
+use queue::{Grid, Queue};
 use step::Prepared;
 
 /// An OpenCL device with the plans that are loaded on it.
@@ -161,7 +161,7 @@ impl OpenClDevice {
     /// E0704 for a step; from now on the device counts as lost.
     fn step_failed(&mut self, plan: Loaded, step: usize, failure: Failure) -> Diagnostic {
         let step = &self.plan(plan).plan.steps[step];
-        let kernel = &step.call.kernel;
+        let kernel = step.call.kernel();
         let work = format!(
             "in the step `{}`, kernel `{}` of kernels/{}.cl",
             step.name, kernel.function, kernel.file
@@ -191,17 +191,18 @@ impl OpenClDevice {
             return Err(Diagnostic::error(Code::E0706, message)
                 .help("write `--precision f32`, or `--device host`"));
         }
-        let kernels: Vec<_> = plan.steps.iter().map(|step| &step.call.kernel).collect();
+        let kernels: Vec<_> = plan.steps.iter().map(|step| step.call.kernel()).collect();
         programs.build(queue, &self.cache, plan.precision, &kernels)?;
         let buffers = memory.place(queue, plan)?;
         let mut steps = Vec::with_capacity(plan.steps.len());
-        for step in &plan.steps {
-            let kernel = programs.kernel(queue, plan.precision, &step.call.kernel)?;
-            let prepared = Prepared::new(kernel, step, &buffers, plan.precision);
+        for (step, kernel) in plan.steps.iter().zip(&kernels) {
+            let made = programs.kernel(queue, plan.precision, kernel)?;
+            let grid = Grid::new(kernel.global, kernel.local);
+            let prepared = Prepared::new(made, grid, step, &buffers, plan.precision);
             let work = || {
                 format!(
                     "while the step `{}`, kernel `{}`, was prepared",
-                    step.name, step.call.kernel.function
+                    step.name, kernel.function
                 )
             };
             steps.push(prepared.map_err(|failure| queue.failed(failure, work()))?);

@@ -54,7 +54,7 @@ impl Programs {
         queue: &Queue,
         cache: &Cache,
         precision: Precision,
-        kernels: &[&Kernel],
+        kernels: &[Kernel],
     ) -> Result<(), Diagnostic> {
         let mut wanted: BTreeMap<Unit, BTreeSet<&'static str>> = BTreeMap::new();
         for kernel in kernels {

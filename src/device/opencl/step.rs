@@ -29,6 +29,7 @@ impl Prepared {
     /// The call that failed.
     pub fn new(
         kernel: Kernel,
+        grid: Grid,
         step: &Step,
         buffers: &Buffers,
         precision: Precision,
@@ -41,7 +42,6 @@ impl Prepared {
                 Argument::Size(value) => set(&kernel, index, value)?,
             }
         }
-        let grid = Grid::new(step.call.kernel.global, step.call.kernel.local);
         Ok(Self {
             kernel,
             grid,

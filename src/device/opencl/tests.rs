@@ -15,6 +15,7 @@ use super::{OpenClDevice, devices};
 use crate::device::{Device as _, Loaded};
 use crate::diagnostic::Code;
 use crate::op::emit::{BufferId, Call, Element, HostBuffers, Kernel, Routine, Scalar, Scalars};
+use crate::op::name::Name;
 use crate::op::real::Precision;
 use crate::op::shape::Shape;
 use crate::op::view::View;
@@ -66,9 +67,11 @@ impl Routine for NoHost {
 
 /// dst = src * factor; value += dst + scalars. `room` is the arena's size in buffers of 4 KiB.
 fn plan(name: &str, factor: usize, precision: Precision, room: u64) -> Arc<Plan> {
-    let kernel = |function| {
-        let kernel = Kernel::new("test", function, 1).define("FACTOR", factor);
-        kernel.define("UNUSED", "((REAL)1e-4)").global([100, 2, 1])
+    let kernel = move |function| {
+        move || {
+            let kernel = Kernel::new("test", function, 1).define("FACTOR", factor);
+            kernel.define("UNUSED", "((REAL)1e-4)").global([100, 2, 1])
+        }
     };
     let scale = Call::new(kernel("test_scale"), NoHost).read(SRC).write(DST);
     let add = Call::new(kernel("test_add"), NoHost)
@@ -79,10 +82,11 @@ fn plan(name: &str, factor: usize, precision: Precision, room: u64) -> Arc<Plan>
         .scalar(Scalar::SeedHigh)
         .scalar(Scalar::Images)
         .read(DST);
-    let arena = |name: &str, offset| Buffer {
+    let arena = |name: &'static str, offset| Buffer {
         placement: Placement::Arena { offset },
         ..persistent(name)
     };
+    let owner = Arc::from(name);
     let view = View::packed(Shape::Vector(COUNT), 1, 0);
     Arc::new(Plan {
         name: name.into(),
@@ -95,7 +99,7 @@ fn plan(name: &str, factor: usize, precision: Precision, room: u64) -> Arc<Plan>
         buffers: vec![
             arena("src", 0),
             arena("dst", 4096),
-            persistent(&format!("{name}.value")),
+            persistent(Name::of(&owner).word("value")),
         ],
         arena_bytes: room * 4096,
         lower_bound_bytes: 0,
@@ -110,7 +114,7 @@ fn plan(name: &str, factor: usize, precision: Precision, room: u64) -> Arc<Plan>
     })
 }
 
-fn persistent(name: &str) -> Buffer {
+fn persistent(name: impl Into<Name>) -> Buffer {
     let placement = Placement::Persistent;
     Buffer {
         name: name.into(),
@@ -122,12 +126,20 @@ fn persistent(name: &str) -> Buffer {
     }
 }
 
-fn step(name: &str, call: Call) -> Step {
+fn step(name: &'static str, call: Call) -> Step {
     Step {
         name: name.into(),
         layer: None,
         call,
     }
+}
+
+/// Changes the first step's kernel.
+fn with_kernel(plan: &mut Plan, change: fn(Kernel) -> Kernel) {
+    let old = plan.steps[0].call.clone();
+    let mut call = Call::new(move || change(old.kernel()), NoHost);
+    call.arguments = plan.steps[0].call.arguments.clone();
+    plan.steps[0].call = call;
 }
 
 const SCALARS: Scalars = Scalars {
@@ -196,10 +208,12 @@ fn kernels_with_other_defines_share_a_program_on_cpus() {
         let mut device = open(cache.path());
         let mut two = (*plan("a", 3, Precision::F32, 2)).clone();
         // The same function with another factor, back from dst to src: src = 5 * 3 * src.
-        let kernel = Kernel::new("test", "test_scale", 1)
-            .define("FACTOR", 5)
-            .define("HELPED", 1)
-            .global([100, 2, 1]);
+        let kernel = || {
+            Kernel::new("test", "test_scale", 1)
+                .define("FACTOR", 5)
+                .define("HELPED", 1)
+                .global([100, 2, 1])
+        };
         two.steps.insert(
             1,
             step("again", Call::new(kernel, NoHost).read(DST).write(SRC)),
@@ -386,9 +400,11 @@ fn a_kernel_that_does_not_build_shows_the_compilers_log() {
     let cache = folder();
     let mut device = open(cache.path());
     let mut broken = (*plan("a", 2, Precision::F32, 2)).clone();
-    let kernel = Kernel::new("test", "test_broken", 1)
-        .define("BROKEN", 1)
-        .define("FACTOR", 2);
+    let kernel = || {
+        Kernel::new("test", "test_broken", 1)
+            .define("BROKEN", 1)
+            .define("FACTOR", 2)
+    };
     broken
         .steps
         .push(step("broken", Call::new(kernel, NoHost).write(DST)));
@@ -420,7 +436,10 @@ fn a_kernel_that_is_not_there_is_named() {
     let cache = folder();
     let mut device = open(cache.path());
     let mut broken = (*plan("a", 2, Precision::F32, 2)).clone();
-    broken.steps[0].call.kernel.function = "test_missing";
+    with_kernel(&mut broken, |kernel| Kernel {
+        function: "test_missing",
+        ..kernel
+    });
     let error = device
         .load(&Arc::new(broken))
         .expect_err("there is no such kernel");
@@ -450,7 +469,10 @@ fn a_step_that_fails_names_call_step_kernel_and_status() {
     let cache = folder();
     let mut device = open(cache.path());
     let mut broken = (*plan("a", 2, Precision::F32, 2)).clone();
-    broken.steps[0].call.kernel.local = Some([7, 1, 1]); // does not divide 100
+    with_kernel(&mut broken, |kernel| Kernel {
+        local: Some([7, 1, 1]), // does not divide 100
+        ..kernel
+    });
     let loaded = device.load(&Arc::new(broken)).expect("it loads");
     let error = device
         .run(loaded, 0..2, &SCALARS)

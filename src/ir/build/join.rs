@@ -78,7 +78,7 @@ impl<'a> Builder<'a> {
             }
         };
         self.push(Node {
-            name,
+            name: name.into(),
             op,
             feeds: branches.iter().map(|branch| branch.end.feed).collect(),
             output,

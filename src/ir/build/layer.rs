@@ -44,7 +44,7 @@ impl<'a> Builder<'a> {
             }
         };
         self.push(Node {
-            name,
+            name: name.into(),
             op,
             feeds: vec![self.place.feed],
             output,

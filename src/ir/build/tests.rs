@@ -95,7 +95,7 @@ fn joins_of_vectors_and_joins_in_repeats() {
 #[test]
 fn joins_are_numbered_where_their_brackets_begin() {
     let graph = graph("input 3x4x4 +[+[C3] -> &[C3] -> C3 | +[C3]] -> F2");
-    let names: Vec<&str> = graph.nodes.iter().map(|n| n.name.as_str()).collect();
+    let names: Vec<&str> = graph.nodes.iter().map(|n| &*n.name).collect();
     let expected = ["c1", "add2", "c2", "cat1", "c3", "c4", "add3", "add1", "f1"];
     assert_eq!(names, expected);
 }

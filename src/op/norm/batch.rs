@@ -69,20 +69,24 @@ impl BatchNorm {
     fn train(&self, site: &Site, ledger: &mut Ledger, buffers: &Buffers) -> [BufferId; 2] {
         let src = site.source();
         let (batch, channels) = (src.view.batch, src.view.shape.channels());
-        let mut buffer = |what: &str, count| ledger.buffer(site.named(what), Element::Real, count);
+        let mut buffer =
+            |what: &'static str, count| ledger.buffer(site.named(what), Element::Real, count);
         let parts = ["part_mean", "part_square"].map(|what| buffer(what, batch * channels));
         let [mean, scale] = ["mean", "scale"].map(|what| buffer(what, channels));
-        let kernel = self.kernel("norm_batch_partial", "PARTIAL", &src.view);
-        let kernel = src.view.define(kernel, SRC).global([channels, batch, 1]);
+        let op = *self;
+        let kernel = move || {
+            let kernel = op.kernel("norm_batch_partial", "PARTIAL", &src.view);
+            src.view.define(kernel, SRC).global([channels, batch, 1])
+        };
         let call = Call::new(kernel, Partial { src: src.view }).read(src.buffer);
         let call = call.write(parts[0]).write(parts[1]);
         ledger.step(site.named("forward.partial"), Some(site.layer), call);
-        let kernel = self.kernel("norm_batch_statistics", "STATISTICS", &src.view);
-        let host = Statistics {
-            op: *self,
-            view: src.view,
+        let kernel = move || {
+            op.kernel("norm_batch_statistics", "STATISTICS", &src.view)
+                .global([channels, 1, 1])
         };
-        let call = Call::new(kernel.global([channels, 1, 1]), host)
+        let view = src.view;
+        let call = Call::new(kernel, Statistics { op, view })
             .read(parts[0])
             .read(parts[1])
             .update(buffers.running[0])
@@ -105,7 +109,7 @@ impl Op for BatchNorm {
 
     fn parameters(&self, input: Shape, _: &Machine) -> Vec<Parameter> {
         let channels = input.channels();
-        let parameter = |(name, role, first): (&str, Role, f64)| Parameter {
+        let parameter = |(name, role, first): (&'static str, Role, f64)| Parameter {
             name: name.into(),
             role,
             shape: vec![channels],
@@ -150,7 +154,13 @@ impl Op for BatchNorm {
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let (src, dst) = (site.source(), site.destination);
         let buffers = self.buffers(site);
-        let views = |kernel| dst.view.define(src.view.define(kernel, SRC), DST);
+        let op = *self;
+        let kernel = move |function, part| {
+            move || {
+                let kernel = op.kernel(function, part, &src.view);
+                dst.view.define(src.view.define(kernel, SRC), DST)
+            }
+        };
         let (affine, eps) = (self.affine, self.eps);
         let (src_view, dst_view) = (src.view, dst.view);
         let (call, statistics) = if site.training {
@@ -160,7 +170,7 @@ impl Op for BatchNorm {
                 src: src_view,
                 dst: dst_view,
             };
-            let kernel = views(self.kernel("norm_batch_forward", "FORWARD", &src.view));
+            let kernel = kernel("norm_batch_forward", "FORWARD");
             (Call::new(kernel, host), statistics)
         } else {
             let host = Inference {
@@ -169,7 +179,7 @@ impl Op for BatchNorm {
                 src: src_view,
                 dst: dst_view,
             };
-            let kernel = views(self.kernel("norm_batch_inference", "INFERENCE", &src.view));
+            let kernel = kernel("norm_batch_inference", "INFERENCE");
             (Call::new(kernel, host), buffers.running)
         };
         let call = call
@@ -196,34 +206,46 @@ impl Op for BatchNorm {
         let &[mean, scale] = back.kept.as_slice() else {
             unreachable!("internal error: a batch normalization keeps its statistics")
         };
-        let mut buffer = |what: &str, count| ledger.buffer(site.named(what), Element::Real, count);
+        let mut buffer =
+            |what: &'static str, count| ledger.buffer(site.named(what), Element::Real, count);
         let parts = ["part_bias", "part_weight"].map(|what| buffer(what, batch * channels));
         let gradient = |slot: usize| site.parameters.get(slot).and_then(|slot| slot.gradient);
         let d_bias = gradient(1).unwrap_or_else(|| buffer("d_bias", channels));
         let d_weight = gradient(0).unwrap_or_else(|| buffer("d_weight", channels));
-        let kernel = self.kernel("norm_batch_backward_partial", "BACKWARD_PARTIAL", &src.view);
-        let kernel = d_dst.view.define(src.view.define(kernel, SRC), D_DST);
+        let op = *self;
+        let kernel = move |function, part| {
+            let kernel = op.kernel(function, part, &src.view);
+            d_dst.view.define(src.view.define(kernel, SRC), D_DST)
+        };
+        let partial = move || {
+            kernel("norm_batch_backward_partial", "BACKWARD_PARTIAL").global([channels, batch, 1])
+        };
         let host = BackwardPartial {
             src: src.view,
             d_dst: d_dst.view,
         };
-        let call = Call::new(kernel.global([channels, batch, 1]), host)
+        let call = Call::new(partial, host)
             .read(src.buffer)
             .read(d_dst.buffer)
             .read(mean)
             .read(scale);
         let call = call.write(parts[0]).write(parts[1]);
         ledger.step(site.named("backward.partial"), layer, call);
-        let kernel = self.kernel("norm_batch_backward_sums", "BACKWARD_SUMS", &src.view);
-        let call = Call::new(kernel.global([channels, 1, 1]), BackwardSums { channels });
+        let sums = move || {
+            op.kernel("norm_batch_backward_sums", "BACKWARD_SUMS", &src.view)
+                .global([channels, 1, 1])
+        };
+        let call = Call::new(sums, BackwardSums { channels });
         let call = call.read(parts[0]).read(parts[1]);
         let call = call.write(d_bias).write(d_weight);
         ledger.step(site.named("backward.sums"), layer, call);
 
         let Some(d_src) = back.d_src[0] else { return };
-        let kernel = self.kernel("norm_batch_backward", "BACKWARD", &src.view);
-        let kernel = d_dst.view.define(src.view.define(kernel, SRC), D_DST);
-        let kernel = d_src.view.define(kernel, D_SRC);
+        let kernel = move || {
+            d_src
+                .view
+                .define(kernel("norm_batch_backward", "BACKWARD"), D_SRC)
+        };
         let host = Backward {
             affine: self.affine,
             src: src.view,

@@ -115,8 +115,8 @@ impl Op for LocalResponse {
 
     fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let (src, dst) = (site.source().view, site.destination.view);
-        let kernel = self.kernel("norm_local_forward", "FORWARD", &src);
         let op = *self;
+        let kernel = move || op.kernel("norm_local_forward", "FORWARD", &src);
         unary::forward(site, kernel, Forward { op, src, dst }, ledger);
         Vec::new()
     }
@@ -124,9 +124,10 @@ impl Op for LocalResponse {
     fn backward(&self, site: &Site, back: &Back, _: &Machine, ledger: &mut Ledger) {
         let Some(d_src) = back.d_src[0] else { return };
         let (src, d_dst) = (site.source(), back.d_dst);
-        let kernel = self.kernel("norm_local_backward", "BACKWARD", &src.view);
+        let op = *self;
+        let kernel = move || op.kernel("norm_local_backward", "BACKWARD", &src.view);
         let host = Backward {
-            op: *self,
+            op,
             src: src.view,
             d_dst: d_dst.view,
             d_src: d_src.view,

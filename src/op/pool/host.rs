@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::Geometry;
+use crate::op::activation::Function;
 use crate::op::emit::{Element, HostBuffers, RealRoutine, Scalars, elements, elements_mut, take};
 use crate::op::real::Real;
 use crate::op::view::View;
@@ -16,6 +17,10 @@ pub(super) struct MaxForward {
 #[derive(Debug)]
 pub(super) struct MaxBackward {
     pub(super) geometry: Geometry,
+    /// The activation that made the source, to go back through as well.
+    pub(super) act: Function,
+    /// Where the layer's output lies, which tells the activation's value; with an activation only.
+    pub(super) dst: Option<View>,
 }
 
 #[derive(Debug)]
@@ -122,8 +127,17 @@ fn clear<T: Real>(values: &mut [T], view: &View) {
 
 impl RealRoutine for MaxBackward {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
-        let [place, d_dst, d_src] = take(buffers);
+        let (value, [place, d_dst, d_src]) = if self.dst.is_some() {
+            let [place, value, d_dst, d_src] = take(buffers);
+            (elements(value), [place, d_dst, d_src])
+        } else {
+            (&[] as &[T], take(buffers).each_mut())
+        };
         let (d_dst, d_src): (&[T], &mut [T]) = (elements(d_dst), elements_mut(d_src));
+        let through = |d: T, [n, c, y, x]: [usize; 4]| match &self.dst {
+            Some(dst) => d * self.act.derivative(value[dst.at(n, c, y, x)]),
+            None => d,
+        };
         let geometry = &self.geometry;
         let [channels, oh, ow] = geometry.dst.shape.dimensions();
         let width = geometry.window.size.width;
@@ -149,7 +163,8 @@ impl RealRoutine for MaxBackward {
                                 oy * stride.height + place / width - pad.height,
                                 ox * stride.width + place % width - pad.width,
                             );
-                            d_src[geometry.src.at(0, c, y, x)] += d_dst[from + c];
+                            let d = through(d_dst[from + c], [n, c, oy, ox]);
+                            d_src[geometry.src.at(0, c, y, x)] += d;
                         }
                     }
                 }

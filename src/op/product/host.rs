@@ -3,10 +3,13 @@
 //! Images run side by side; a fully connected layer, which has one "image", runs one product on all threads. Sums are
 //! taken in an order that does not depend on the number of threads.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::super::activation::Function;
 use super::super::emit::{HostBuffers, RealRoutine, Scalars, elements, elements_mut, take};
+use super::super::optimizer::Rule;
 use super::super::parameter::{Layout, Panels};
 use super::super::real::Real;
 use super::super::view::View;
@@ -33,8 +36,8 @@ pub struct BackwardData {
     pub d_dst: View,
     /// The layout of `d_src`.
     pub d_src: View,
-    /// How the weights are packed where they come transposed.
-    pub transposed: Option<Panels>,
+    /// How the weights are packed where they come transposed, and which panels of them: the inputs that are computed.
+    pub transposed: Option<(Panels, Range<usize>)>,
 }
 
 /// `d_weight`, one part a chunk of images.
@@ -46,6 +49,8 @@ pub struct BackwardWeight {
     pub d_dst: View,
     /// Images of a chunk.
     pub chunk: usize,
+    /// The update of the weights, in place of writing their gradient: with one image only.
+    pub update: Option<Rule>,
 }
 
 /// `d_bias`, one part a chunk of rows.
@@ -71,6 +76,8 @@ pub struct Transpose {
     pub from: Panels,
     /// As they are wanted: inputs and outputs exchanged.
     pub to: Panels,
+    /// The panels that are wanted.
+    pub panels: Range<usize>,
 }
 
 impl Product {
@@ -153,8 +160,15 @@ impl Product {
         patches
     }
 
-    /// Adds patches back to the pixels they came from.
-    fn add_patches<T: Real>(&self, patches: &[T], d_src: &mut [T], view: &View, g: usize) {
+    /// Adds patches back to the pixels they came from, some of the group's inputs.
+    fn add_patches<T: Real>(
+        &self,
+        patches: &[T],
+        d_src: &mut [T],
+        view: &View,
+        g: usize,
+        inputs: &Range<usize>,
+    ) {
         let p = &self.panels;
         let ((ih, iw), (oh, ow)) = (self.input(), self.output());
         for oy in 0..oh {
@@ -175,9 +189,9 @@ impl Product {
                         };
                         let from = (oy * ow + ox) * p.depth() + (ky * p.width + kx) * p.inputs;
                         let to = view.at(0, g * p.inputs, y, x);
-                        for (sum, value) in d_src[to..to + p.inputs]
+                        for (sum, value) in d_src[to..to + p.inputs][inputs.clone()]
                             .iter_mut()
-                            .zip(&patches[from..from + p.inputs])
+                            .zip(&patches[from..from + p.inputs][inputs.clone()])
                         {
                             *sum += *value;
                         }
@@ -271,11 +285,26 @@ impl RealRoutine for BackwardData {
         let (weight, d_dst, d_src): (&[T], &[T], &mut [T]) =
             (elements(weight), elements(d_dst), elements_mut(d_src));
         let restored;
-        let weight = match &self.transposed {
-            None => weight,
-            Some(transposed) => {
-                restored = exchange(transposed, &self.product.panels, weight);
-                &restored
+        let (weight, inputs) = match &self.transposed {
+            None => (weight, 0..self.product.panels.inputs),
+            Some((transposed, panels)) => {
+                let panel = transposed.elements() / (transposed.groups * transposed.count());
+                let mut whole = vec![T::zero(); transposed.elements()];
+                whole[panels.start * panel..panels.end * panel]
+                    .copy_from_slice(&weight[..panels.len() * panel]);
+                restored = exchange(transposed, &self.product.panels, &whole);
+                let first = panels.start * transposed.panel;
+                let last = panels.end * transposed.panel;
+                let all = transposed.groups > 1;
+                let inputs = self.product.panels.inputs;
+                (
+                    restored.as_slice(),
+                    if all {
+                        0..inputs
+                    } else {
+                        first..last.min(inputs)
+                    },
+                )
             }
         };
         let (product, p) = (&self.product, &self.product.panels);
@@ -302,17 +331,66 @@ impl RealRoutine for BackwardData {
                     for y in 0..height {
                         for x in 0..width {
                             let at = self.d_src.at(0, g * p.inputs, y, x);
-                            d_src[at..at + p.inputs].fill(T::zero());
+                            d_src[at..at + p.inputs][inputs.clone()].fill(T::zero());
                         }
                     }
-                    product.add_patches(&patches, d_src, &self.d_src, g);
+                    product.add_patches(&patches, d_src, &self.d_src, g, &inputs);
                 }
             });
     }
 }
 
+/// Weights that are updated at a time: as many rows of them as make so many numbers.
+const UPDATED: usize = 1 << 17;
+
+impl BackwardWeight {
+    /// Changes the weights by their gradient, some rows of a panel at a time.
+    fn update<T: Real>(&self, rule: &Rule, buffers: HostBuffers<'_, '_>, scalars: &Scalars) {
+        let [src, d_dst, value, velocity] = take(buffers);
+        let (src, d_dst): (&[T], &[T]) = (elements(src), elements(d_dst));
+        let (value, velocity): (&mut [T], &mut [T]) = (elements_mut(value), elements_mut(velocity));
+        let (product, p) = (&self.product, &self.product.panels);
+        let (oh, ow) = product.output();
+        for g in 0..p.groups {
+            let upstream = pixels(d_dst, &self.d_dst, 0, g * p.outputs, p.outputs);
+            let mut own = Vec::new();
+            let (a, am) = product.patch_matrix(src, 0, g, &mut own);
+            for panel in 0..p.count() {
+                let c = product.panel(g, panel);
+                let b = Matrix::new(oh * ow, c.columns, panel * p.panel, p.outputs);
+                let most = (UPDATED / p.panel).max(1);
+                for first in (0..c.rows).step_by(most) {
+                    let rows = most.min(c.rows - first);
+                    let mut gradient = vec![T::zero(); rows * p.panel];
+                    let part = Matrix {
+                        columns: rows,
+                        offset: am.offset + first * am.column,
+                        ..am
+                    };
+                    multiply(
+                        (&mut gradient, Matrix::new(rows, c.columns, 0, p.panel)),
+                        (a, part.transposed()),
+                        (&upstream, b),
+                        false,
+                        product.threads(),
+                    );
+                    let at = c.offset + first * p.panel;
+                    let (value, velocity) = (
+                        &mut value[at..at + rows * p.panel],
+                        &mut velocity[at..at + rows * p.panel],
+                    );
+                    rule.step(value, velocity, &gradient, scalars.learning_rate);
+                }
+            }
+        }
+    }
+}
+
 impl RealRoutine for BackwardWeight {
-    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
+    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, scalars: &Scalars) {
+        if let Some(rule) = &self.update {
+            return self.update::<T>(rule, buffers, scalars);
+        }
         let [src, d_dst, sums] = take(buffers);
         let (src, d_dst, sums): (&[T], &[T], &mut [T]) =
             (elements(src), elements(d_dst), elements_mut(sums));
@@ -408,10 +486,9 @@ fn exchange<T: Real>(from: &Panels, to: &Panels, weight: &[T]) -> Vec<T> {
 impl RealRoutine for Transpose {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let [weight, transposed] = take(buffers);
-        elements_mut::<T>(transposed).copy_from_slice(&exchange(
-            &self.from,
-            &self.to,
-            elements(weight),
-        ));
+        let whole = exchange::<T>(&self.from, &self.to, elements(weight));
+        let panel = self.to.elements() / (self.to.groups * self.to.count());
+        let wanted = &whole[self.panels.start * panel..self.panels.end * panel];
+        elements_mut::<T>(transposed)[..wanted.len()].copy_from_slice(wanted);
     }
 }

@@ -8,8 +8,10 @@ pub mod matrix;
 pub mod tile;
 
 use super::activation::Function;
-use super::emit::{BufferId, Call, Element, Kernel, Ledger, Machine, Site, Tensor};
+use super::emit::{BufferId, Call, Element, Kernel, Ledger, Machine, Scalar, Site, Slot, Tensor};
 use super::limits::Class;
+use super::name::Name;
+use super::optimizer::Rule;
 use super::parameter::Panels;
 use super::shape::{Shape, Window};
 use super::view::{D_DST, D_SRC, DST, SRC, View};
@@ -18,6 +20,8 @@ use tile::Tile;
 
 /// Channels whose bias gradient one work-item sums on a CPU.
 const BIAS_BLOCK: usize = 64;
+/// Bytes of transposed weights that the input gradient works on at a time.
+const TRANSPOSED_BYTES: u64 = 4 << 20;
 /// Numbers that one work-item sums over all chunks on a CPU.
 const SUM_BLOCK: usize = 1024;
 
@@ -118,39 +122,40 @@ impl Product {
     pub fn forward(&self, site: &Site, act: Function, machine: &Machine, ledger: &mut Ledger) {
         let (oh, ow) = self.output();
         let tiled = machine.limits.class == Class::Cpu;
-        let mut kernel = if tiled {
-            self.kernel("product_forward_tiled", "FORWARD_TILED")
-        } else {
-            self.kernel("product_forward_naive", "FORWARD_NAIVE")
-        };
-        kernel = self
-            .dst
-            .define(self.src.define(kernel, SRC), DST)
-            .define("ACT", act.number());
         let bias = site.parameters.get(1);
-        if bias.is_some() {
-            kernel = kernel.define("BIAS", 1);
-        }
-        if tiled {
-            let tile = Tile::forward(machine, ow, self.panels.panel);
-            kernel = tile
-                .define(kernel)
-                .define("RUN", self.run())
-                .define("TILES", ow.div_ceil(tile.rows));
-            kernel = kernel
+        let (product, machine, has_bias) = (*self, *machine, bias.is_some());
+        let kernel = move || {
+            let Self {
+                src, dst, panels, ..
+            } = &product;
+            let kernel = if tiled {
+                product.kernel("product_forward_tiled", "FORWARD_TILED")
+            } else {
+                product.kernel("product_forward_naive", "FORWARD_NAIVE")
+            };
+            let kernel = dst
+                .define(src.define(kernel, SRC), DST)
+                .define("ACT", act.number());
+            let kernel = if has_bias {
+                kernel.define("BIAS", 1)
+            } else {
+                kernel
+            };
+            if !tiled {
+                return kernel.global([panels.groups * panels.outputs, oh * ow, product.images()]);
+            }
+            let tile = Tile::forward(&machine, ow, panels.panel);
+            let tiles = ow.div_ceil(tile.rows);
+            tile.define(kernel)
+                .define("RUN", product.run())
+                .define("TILES", tiles)
                 .global([
-                    self.images() * oh * ow.div_ceil(tile.rows),
-                    self.panels.groups * self.panels.count(),
+                    product.images() * oh * tiles,
+                    panels.groups * panels.count(),
                     1,
                 ])
-                .single();
-        } else {
-            kernel = kernel.global([
-                self.panels.groups * self.panels.outputs,
-                oh * ow,
-                self.images(),
-            ]);
-        }
+                .single()
+        };
         let mut call = Call::new(
             kernel,
             Forward {
@@ -182,15 +187,21 @@ impl Product {
     ) {
         let weight = site.parameters[0].value;
         let (ih, iw) = self.input();
-        let views = |kernel: Kernel| d_src.view.define(d_dst.view.define(kernel, D_DST), D_SRC);
+        let product = *self;
+        let views = move |function, part| {
+            let kernel = d_dst.view.define(product.kernel(function, part), D_DST);
+            d_src.view.define(kernel, D_SRC)
+        };
         let name = site.named("backward.data");
         if machine.limits.class != Class::Cpu {
-            let kernel = views(self.kernel("product_backward_data_naive", "BACKWARD_DATA_NAIVE"))
-                .global([
-                    self.panels.groups * self.panels.inputs,
+            let kernel = move || {
+                let panels = &product.panels;
+                views("product_backward_data_naive", "BACKWARD_DATA_NAIVE").global([
+                    panels.groups * panels.inputs,
                     ih * iw,
-                    self.images(),
-                ]);
+                    product.images(),
+                ])
+            };
             let host = BackwardData {
                 product: *self,
                 d_dst: d_dst.view,
@@ -216,61 +227,74 @@ impl Product {
             panel: tile.columns(),
             ..self.panels
         };
-        let buffer = ledger.buffer(
-            site.named("transposed"),
-            Element::Real,
-            transposed.elements(),
-        );
-        let kernel = self
-            .kernel("product_transpose_weight", "TRANSPOSE_WEIGHT")
-            .define("T_NR", transposed.panel)
-            .define("T_PANELS", transposed.count())
-            .global([
-                self.panels.count(),
-                transposed.height * transposed.width,
-                transposed.groups * transposed.count(),
-            ])
-            .single();
-        let host = Transpose {
-            from: self.panels,
-            to: transposed,
+        // A fully connected layer's weights are turned a part at a time: as many panels as stay in a cache.
+        let bytes = transposed.elements() as u64 * machine.precision.bytes();
+        let parts = if self.panels.groups == 1 {
+            (bytes.div_ceil(TRANSPOSED_BYTES) as usize).clamp(1, transposed.count())
+        } else {
+            1
         };
-        ledger.step(
-            site.named("backward.transpose"),
-            Some(site.layer),
-            Call::new(kernel, host).read(weight).write(buffer),
-        );
-
+        let all = transposed.groups * transposed.count();
+        let most = all.div_ceil(parts);
+        let panel = transposed.elements() / all;
+        let buffer = ledger.buffer(site.named("transposed"), Element::Real, most * panel);
         let tiles = iw.div_ceil(stride).div_ceil(tile.rows);
-        let mut kernel = views(self.kernel("product_backward_data_tiled", "BACKWARD_DATA_TILED"));
-        kernel
-            .defines
-            .retain(|(key, _)| *key != "NR" && *key != "PANELS");
-        kernel = tile
-            .define(kernel)
-            .define("NR", transposed.panel)
-            .define("PANELS", transposed.count())
-            .define("TILES", tiles)
-            .global([
-                self.images() * ih * stride * tiles,
-                transposed.groups * transposed.count(),
-                1,
-            ])
-            .single();
-        let host = BackwardData {
-            product: *self,
-            d_dst: d_dst.view,
-            d_src: d_src.view,
-            transposed: Some(transposed),
-        };
-        ledger.step(
-            name,
-            Some(site.layer),
-            Call::new(kernel, host)
-                .read(buffer)
-                .read(d_dst.buffer)
-                .write(d_src.buffer),
-        );
+        for first in (0..all).step_by(most) {
+            let count = most.min(all - first);
+            let kernel = move || {
+                product
+                    .kernel("product_transpose_weight", "TRANSPOSE_WEIGHT")
+                    .define("T_NR", transposed.panel)
+                    .define("T_PANELS", transposed.count())
+                    .global([
+                        product.panels.count(),
+                        transposed.height * transposed.width,
+                        count,
+                    ])
+                    .single()
+            };
+            let panels = first..first + count;
+            let host = Transpose {
+                from: self.panels,
+                to: transposed,
+                panels: panels.clone(),
+            };
+            ledger.step(
+                site.named("backward.transpose"),
+                Some(site.layer),
+                Call::new(kernel, host)
+                    .read(weight)
+                    .write(buffer)
+                    .size(first),
+            );
+            let kernel = move || {
+                let mut kernel = views("product_backward_data_tiled", "BACKWARD_DATA_TILED");
+                kernel
+                    .defines
+                    .retain(|(key, _)| *key != "NR" && *key != "PANELS");
+                tile.define(kernel)
+                    .define("NR", transposed.panel)
+                    .define("PANELS", transposed.count())
+                    .define("TILES", tiles)
+                    .global([product.images() * ih * stride * tiles, count, 1])
+                    .single()
+            };
+            let host = BackwardData {
+                product: *self,
+                d_dst: d_dst.view,
+                d_src: d_src.view,
+                transposed: Some((transposed, panels)),
+            };
+            ledger.step(
+                name.clone(),
+                Some(site.layer),
+                Call::new(kernel, host)
+                    .read(buffer)
+                    .read(d_dst.buffer)
+                    .write(d_src.buffer)
+                    .size(first),
+            );
+        }
     }
 
     /// `d_weight`, and `d_bias` where there is a bias.
@@ -283,74 +307,126 @@ impl Product {
     ) {
         let gradient = |slot: usize| site.parameters.get(slot).and_then(|slot| slot.gradient);
         if let Some(d_weight) = gradient(0) {
-            self.backward_weight(site, d_dst, d_weight, machine, ledger);
+            let name = site.named("backward.weight");
+            match self.updates_itself(&site.parameters[0]) {
+                Some(rule) => {
+                    let value = site.parameters[0].value;
+                    let kernel = self.weight_kernel(d_dst, self.images(), 1, Some(rule), machine);
+                    let host = BackwardWeight {
+                        product: *self,
+                        d_dst: d_dst.view,
+                        chunk: 1,
+                        update: Some(rule),
+                    };
+                    let call = Call::new(kernel, host)
+                        .read(site.source().buffer)
+                        .read(d_dst.buffer)
+                        .update(value)
+                        .update(rule.velocity)
+                        .scalar(Scalar::LearningRate);
+                    ledger.step(name, Some(site.layer), call);
+                    ledger.updated.push(value);
+                }
+                None => self.backward_weight(name, site, d_dst, d_weight, machine, ledger),
+            }
         }
         if let Some(d_bias) = gradient(1) {
             self.backward_bias(site, d_dst, d_bias, machine, ledger);
         }
     }
 
+    /// How the weights are updated where the step that knows their gradient does so: where that gradient is not a sum of
+    /// parts. It is then never stored, which saves a fully connected layer as much memory as its weights take.
+    pub fn updates_itself(&self, weight: &Slot) -> Option<Rule> {
+        weight.update.filter(|_| self.images() == 1)
+    }
+
+    fn weight_kernel(
+        &self,
+        d_dst: Tensor,
+        chunk: usize,
+        chunks: usize,
+        update: Option<Rule>,
+        machine: &Machine,
+    ) -> impl Fn() -> Kernel + Send + Sync + 'static {
+        let (product, machine) = (*self, *machine);
+        move || {
+            let Self { panels: packed, .. } = &product;
+            let kernel = |function, part| {
+                let kernel = product.src.define(product.kernel(function, part), SRC);
+                let kernel = d_dst.view.define(kernel, D_DST);
+                match &update {
+                    Some(rule) => rule.define(kernel),
+                    None => kernel,
+                }
+            };
+            let panels = packed.groups * packed.count();
+            if machine.limits.class != Class::Cpu {
+                return kernel("product_backward_weight_naive", "BACKWARD_WEIGHT_NAIVE").global([
+                    packed.depth() * packed.panel,
+                    panels,
+                    1,
+                ]);
+            }
+            let run = product.run();
+            let tile = Tile::weight(
+                &machine,
+                run,
+                packed.height,
+                packed.panel,
+                run != packed.inputs,
+            );
+            let tiles = if tile.filter_rows > 1 {
+                1
+            } else {
+                run.div_ceil(tile.tile.rows)
+            };
+            // Chunks of images: enough work-items for every core, and short sums. Where they do not suffice (one
+            // image, a fully connected layer) the tiles are work-items too.
+            let split = if product.images() > 1 && chunks * panels >= 4 * machine.limits.cores {
+                1
+            } else {
+                packed.depth() / run / tile.filter_rows * tiles
+            };
+            tile.tile
+                .define(kernel(
+                    "product_backward_weight_tiled",
+                    "BACKWARD_WEIGHT_TILED",
+                ))
+                .define("RUN", run)
+                .define("ROWS", tile.filter_rows)
+                .define("TILES", tiles)
+                .define("CHUNK", chunk)
+                .define("SPLIT", split)
+                .global([split, panels, chunks])
+                .single()
+        }
+    }
+
     fn backward_weight(
         &self,
+        name: Name,
         site: &Site,
         d_dst: Tensor,
         d_weight: BufferId,
         machine: &Machine,
         ledger: &mut Ledger,
     ) {
-        let views = |kernel: Kernel| d_dst.view.define(self.src.define(kernel, SRC), D_DST);
         let panels = self.panels.groups * self.panels.count();
         // The host sums eight chunks of images side by side, whatever its number of threads: the same bits.
-        let (cores, class) = (machine.limits.cores, machine.limits.class);
-        let chunks = match class {
-            Class::Cpu => (8 * cores).div_ceil(panels).max(4),
+        let chunks = match machine.limits.class {
+            Class::Cpu => (8 * machine.limits.cores).div_ceil(panels).max(4),
             Class::Host => 8,
             Class::Gpu => 1,
         };
         let chunk = self.images().div_ceil(self.images().min(chunks));
         let chunks = self.images().div_ceil(chunk);
-        let kernel =
-            if class == Class::Cpu {
-                let run = self.run();
-                let tile = Tile::weight(
-                    machine,
-                    run,
-                    self.panels.height,
-                    self.panels.panel,
-                    run != self.panels.inputs,
-                );
-                let tiles = if tile.filter_rows > 1 {
-                    1
-                } else {
-                    run.div_ceil(tile.tile.rows)
-                };
-                // Chunks of images: enough work-items for every core, and short sums. Where they do not suffice (one
-                // image, a fully connected layer) the tiles are work-items too.
-                let split = if self.images() > 1 && chunks * panels >= 4 * cores {
-                    1
-                } else {
-                    self.panels.depth() / run / tile.filter_rows * tiles
-                };
-                tile.tile
-                    .define(views(self.kernel(
-                        "product_backward_weight_tiled",
-                        "BACKWARD_WEIGHT_TILED",
-                    )))
-                    .define("RUN", run)
-                    .define("ROWS", tile.filter_rows)
-                    .define("TILES", tiles)
-                    .define("CHUNK", chunk)
-                    .define("SPLIT", split)
-                    .global([split, panels, chunks])
-                    .single()
-            } else {
-                views(self.kernel("product_backward_weight_naive", "BACKWARD_WEIGHT_NAIVE"))
-                    .global([self.panels.depth() * self.panels.panel, panels, 1])
-            };
+        let kernel = self.weight_kernel(d_dst, chunk, chunks, None, machine);
         let host = BackwardWeight {
             product: *self,
             d_dst: d_dst.view,
             chunk,
+            update: None,
         };
         let parts = Parts {
             chunks,
@@ -358,8 +434,7 @@ impl Product {
             destination: d_weight,
         };
         let source = site.source().buffer;
-        let name = site.named("backward.weight");
-        parts.sum(&name, site.layer, machine, ledger, |sums| {
+        parts.sum(name, site.layer, machine, ledger, |sums| {
             Call::new(kernel, host)
                 .read(source)
                 .read(d_dst.buffer)
@@ -385,10 +460,13 @@ impl Product {
         });
         let chunk = rows.div_ceil(chunks);
         let chunks = rows.div_ceil(chunk);
-        let kernel = Kernel::new("product", "product_backward_bias", 1)
-            .define("BACKWARD_BIAS", 1)
-            .blocks(channels, BIAS_BLOCK, machine)
-            .rows(chunks);
+        let on = *machine;
+        let kernel = move || {
+            Kernel::new("product", "product_backward_bias", 1)
+                .define("BACKWARD_BIAS", 1)
+                .blocks(channels, BIAS_BLOCK, &on)
+                .rows(chunks)
+        };
         let view = d_dst.view;
         let host = BackwardBias { d_dst: view, chunk };
         let parts = Parts {
@@ -397,7 +475,7 @@ impl Product {
             destination: d_bias,
         };
         let name = site.named("backward.bias");
-        parts.sum(&name, site.layer, machine, ledger, |sums| {
+        parts.sum(name, site.layer, machine, ledger, |sums| {
             let call = Call::new(kernel, host).read(d_dst.buffer).write(sums);
             let sizes = [channels, rows, chunk, oh, ow];
             let strides = [view.origin, view.image, view.row, view.pixel];
@@ -418,7 +496,7 @@ impl Parts {
     /// Asks for a call that writes all parts, and for their sum; one part goes straight to the destination.
     fn sum(
         &self,
-        name: &str,
+        name: Name,
         layer: usize,
         machine: &Machine,
         ledger: &mut Ledger,
@@ -429,17 +507,20 @@ impl Parts {
             ledger.step(name, Some(layer), call(self.destination));
             return;
         }
-        let sums = ledger.buffer(format!("{name}.sums"), Element::Real, chunks * count);
-        ledger.step(name, Some(layer), call(sums));
-        let kernel = Kernel::new("product", "product_sum_chunks", 1)
-            .define("SUM_CHUNKS", 1)
-            .blocks(count, SUM_BLOCK, machine);
+        let sums = ledger.buffer(name.clone().word("sums"), Element::Real, chunks * count);
+        ledger.step(name.clone(), Some(layer), call(sums));
+        let machine = *machine;
+        let kernel = move || {
+            Kernel::new("product", "product_sum_chunks", 1)
+                .define("SUM_CHUNKS", 1)
+                .blocks(count, SUM_BLOCK, &machine)
+        };
         let call = Call::new(kernel, SumChunks { count })
             .read(sums)
             .write(self.destination)
             .size(count)
             .size(chunks);
-        ledger.step(format!("{name}.sum"), Some(layer), call);
+        ledger.step(name.word("sum"), Some(layer), call);
     }
 }
 

@@ -6,20 +6,24 @@
 //! that gradients live shortly, unless [`Options::keep_gradients`].
 
 mod backward;
+mod forward;
 mod parameters;
+mod places;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::ir::{Feed, Graph};
-use crate::op::Wishes;
-use crate::op::emit::{BufferId, Element, Ledger, Machine, Site, Tensor};
-use crate::op::layout::{copy, zero_halo};
+use crate::op::activation::Function;
+use crate::op::emit::{BufferId, Element, Ledger, Machine, Tensor};
+use crate::op::layout::zero_halo;
 use crate::op::loss;
 use crate::op::optimizer::Sgd;
 use crate::op::view::View;
+use crate::op::{InPlace, Wishes};
 
 use super::{Mode, ParameterBuffers, Plan, assemble};
+use forward::Passed;
 
 /// What follows the last layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,9 @@ pub struct Options {
     pub input_gradient: bool,
     /// Whether all gradients stay readable until the end, updates coming last.
     pub keep_gradients: bool,
+    /// Whether layers share buffers and go back through each other's activations. Without it every layer's output and its
+    /// gradient are tensors of their own: for tests, and for those who want to look at each.
+    pub fusion: bool,
 }
 
 impl Options {
@@ -59,6 +66,7 @@ impl Options {
             optimizer: Some(optimizer),
             input_gradient: false,
             keep_gradients: false,
+            fusion: true,
         }
     }
 
@@ -71,8 +79,26 @@ impl Options {
             optimizer: None,
             input_gradient: false,
             keep_gradients: false,
+            fusion: true,
         }
     }
+}
+
+/// How a layer and its reader share the way back through the layer's activation.
+#[derive(Clone, Copy, Debug)]
+struct Acts {
+    /// [`Site::source_act`].
+    source_act: Function,
+    /// [`Site::before_act`].
+    before_act: bool,
+}
+
+impl Acts {
+    /// Each goes back through its own.
+    const APART: Self = Self {
+        source_act: Function::None,
+        before_act: false,
+    };
 }
 
 /// Lowers a graph whose shapes are all known.
@@ -88,6 +114,10 @@ struct Lowering<'a> {
     options: &'a Options,
     machine: &'a Machine,
     ledger: Ledger,
+    /// The layers that read each layer's output, once for each feed.
+    readers: Vec<Vec<usize>>,
+    /// Where layers go back through each other's activations.
+    acts: Vec<Acts>,
     /// The layouts that each layer wishes for.
     wishes: Vec<Wishes>,
     parameters: Vec<ParameterBuffers>,
@@ -103,12 +133,16 @@ struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     fn new(graph: &'a Graph, options: &'a Options, machine: &'a Machine) -> Self {
+        let readers = readers(graph);
+        let acts = acts(graph, options, &readers);
         Self {
             graph,
             options,
             machine,
             ledger: Ledger::default(),
-            wishes: wishes(graph, machine),
+            wishes: wishes(graph, options, machine),
+            readers,
+            acts,
             parameters: Vec::new(),
             owned: Vec::with_capacity(graph.nodes.len()),
             persistent: BTreeSet::new(),
@@ -123,16 +157,10 @@ impl<'a> Lowering<'a> {
 
     fn run(mut self) -> Plan {
         let (graph, options) = (self.graph, self.options);
-        let halos = self.halos();
-        let input = self.ledger.tensor(
-            "input",
-            View::packed(graph.input_shape(), options.batch, halos.input),
-        );
-        self.before.push(input.buffer);
         for layer in 0..graph.nodes.len() {
             self.plan_parameters(layer);
         }
-        let (sites, kept) = self.forward(input, &halos.outputs);
+        let Passed { input, sites, kept } = self.forward();
         let outputs: Vec<Tensor> = sites.iter().map(|site| site.destination).collect();
         let logits = *outputs.last().unwrap_or(&input);
 
@@ -222,80 +250,41 @@ impl<'a> Lowering<'a> {
         };
         assemble(plan, parts, &self.machine.limits)
     }
-    /// The halos that the readers of each tensor wish for, the widest counts.
-    fn halos(&self) -> Halos {
-        let mut halos = Halos {
-            input: 0,
-            outputs: vec![0; self.graph.nodes.len()],
-        };
-        for (node, wishes) in self.graph.nodes.iter().zip(&self.wishes) {
-            for feed in &node.feeds {
-                let halo = match feed {
-                    Feed::Input => &mut halos.input,
-                    Feed::Node(i) => &mut halos.outputs[*i],
-                };
-                *halo = wishes.src_halo.max(*halo);
-            }
-        }
-        halos
-    }
-
-    /// Asks for the forward steps. Returns where each layer stands, and what it keeps for the way back.
-    fn forward(&mut self, input: Tensor, halos: &[usize]) -> (Vec<Site>, Vec<Vec<BufferId>>) {
-        let graph = self.graph;
-        let mut sites: Vec<Site> = Vec::with_capacity(graph.nodes.len());
-        let mut kept = Vec::with_capacity(graph.nodes.len());
-        for (layer, node) in graph.nodes.iter().enumerate() {
-            let view = View::packed(graph.output_shape(layer), self.options.batch, halos[layer]);
-            let destination = self.ledger.tensor(format!("{}.dst", node.name), view);
-            zero_halo(
-                &node.name,
-                Some(layer),
-                destination,
-                self.machine,
-                &mut self.ledger,
-            );
-            let mut sources = Vec::with_capacity(node.feeds.len());
-            for feed in &node.feeds {
-                let source = match feed {
-                    Feed::Input => input,
-                    Feed::Node(i) => sites[*i].destination,
-                };
-                sources.push(if self.wishes[layer].src_dense && !source.view.is_dense() {
-                    // Another reader wants the halo.
-                    let view = View::packed(source.view.shape, self.options.batch, 0);
-                    let dense = self.ledger.tensor(format!("{}.src", node.name), view);
-                    let name = format!("{}.src", node.name);
-                    copy(&name, Some(layer), source, dense, &mut self.ledger);
-                    dense
-                } else {
-                    source
-                });
-            }
-            let site = Site {
-                name: node.name.clone(),
-                layer,
-                sources,
-                destination,
-                parameters: self.slots(layer),
-                training: self.training(),
-            };
-            kept.push(node.op.forward(&site, self.machine, &mut self.ledger));
-            sites.push(site);
-        }
-        (sites, kept)
-    }
 }
 
-/// Columns of zeros beside the rows of each tensor.
-struct Halos {
-    input: usize,
-    outputs: Vec<usize>,
+/// The layers that read each layer's output, once for each feed.
+fn readers(graph: &Graph) -> Vec<Vec<usize>> {
+    let mut readers = vec![Vec::new(); graph.nodes.len()];
+    for (reader, node) in graph.nodes.iter().enumerate() {
+        for layer in node.feeds.iter().filter_map(|feed| feed.node()) {
+            readers[layer].push(reader);
+        }
+    }
+    readers
+}
+
+/// Where a layer's only reader goes back through its activation, so that the layer's output need not be kept.
+fn acts(graph: &Graph, options: &Options, readers: &[Vec<usize>]) -> Vec<Acts> {
+    let mut acts = vec![Acts::APART; graph.nodes.len()];
+    if !options.fusion {
+        return acts;
+    }
+    for (layer, node) in graph.nodes.iter().enumerate() {
+        let function = node.op.activation();
+        if let [reader] = *readers[layer]
+            && function != Function::None
+            && graph.nodes[reader].op.undoes_activation()
+        {
+            acts[layer].before_act = true;
+            acts[reader].source_act = function;
+        }
+    }
+    acts
 }
 
 /// What each layer wishes for. Where a layer hands its output's gradient on as it is, the wish of the one that takes it
 /// over is its own.
-fn wishes(graph: &Graph, machine: &Machine) -> Vec<Wishes> {
+fn wishes(graph: &Graph, options: &Options, machine: &Machine) -> Vec<Wishes> {
     let of = |layer: usize| {
         graph.nodes[layer].op.wishes(
             &graph.input_shapes(layer),
@@ -306,7 +295,7 @@ fn wishes(graph: &Graph, machine: &Machine) -> Vec<Wishes> {
     let mut wishes: Vec<Wishes> = (0..graph.nodes.len()).map(of).collect();
     // A node follows what feeds it, so the wishes of its feeds are final when it comes.
     for (layer, node) in graph.nodes.iter().enumerate() {
-        if node.op.passes_gradient() {
+        if options.fusion && node.op.in_place() != InPlace::No {
             let fed = node.feeds.iter().map(|feed| match feed {
                 Feed::Input => 0,
                 Feed::Node(i) => wishes[*i].d_dst_halo,

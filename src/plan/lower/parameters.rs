@@ -2,7 +2,7 @@
 
 use super::Lowering;
 use crate::op::emit::{Element, Slot};
-use crate::op::optimizer::Target;
+use crate::op::optimizer::{Rule, Target};
 use crate::op::parameter::Role;
 use crate::plan::ParameterBuffers;
 
@@ -14,22 +14,24 @@ impl Lowering<'_> {
         let input = self.graph.input_shapes(layer).first().copied();
         let parameters = input.map(|input| node.op.parameters(input, self.machine));
         for mut parameter in parameters.into_iter().flatten() {
-            parameter.name = format!("{}.{}", node.name, parameter.name);
+            parameter.name = parameter.name.owned_by(&node.name);
             let count = parameter.layout.elements();
-            let value = self.ledger.buffer(&parameter.name, Element::Real, count);
+            let value = self
+                .ledger
+                .buffer(parameter.name.clone(), Element::Real, count);
             self.persistent.insert(value);
             let (mut gradient, mut velocity) = (None, None);
             let learned = parameter.role.is_learned();
             if self.training() && learned {
                 gradient = Some(self.ledger.buffer(
-                    format!("{}.gradient", parameter.name),
+                    parameter.name.clone().word("gradient"),
                     Element::Real,
                     count,
                 ));
             }
             if self.options.optimizer.is_some() && learned {
                 let buffer = self.ledger.buffer(
-                    format!("{}.velocity", parameter.name),
+                    parameter.name.clone().word("velocity"),
                     Element::Real,
                     count,
                 );
@@ -53,34 +55,42 @@ impl Lowering<'_> {
             value: buffers.value,
             layout: buffers.parameter.layout,
             gradient: buffers.gradient,
+            update: self.rule(buffers).filter(|_| !self.options.keep_gradients),
         })
         .collect()
     }
 
     /// Asks for the updates of a layer's parameters, where there is an optimizer.
     pub(super) fn update(&mut self, layer: usize) {
-        let Some(optimizer) = &self.options.optimizer else {
-            return;
-        };
-        for buffers in &self.parameters[self.owned[layer].clone()] {
-            let (Some(gradient), Some(velocity)) = (buffers.gradient, buffers.velocity) else {
+        for index in self.owned[layer].clone() {
+            let buffers = &self.parameters[index];
+            let (Some(gradient), Some(rule)) = (buffers.gradient, self.rule(buffers)) else {
                 continue;
             };
+            if self.ledger.updated.contains(&buffers.value) {
+                // The gradient was never stored.
+                self.parameters[index].gradient = None;
+                continue;
+            }
             let parameter = &buffers.parameter;
             let target = Target {
                 value: buffers.value,
-                velocity,
                 gradient,
                 count: parameter.layout.elements(),
-                decays: parameter.role == Role::Weight || optimizer.decay_biases,
+                rule,
             };
-            optimizer.update(
-                &parameter.name,
-                Some(layer),
-                &target,
-                self.machine,
-                &mut self.ledger,
-            );
+            let name = parameter.name.clone();
+            target.update(name, Some(layer), self.machine, &mut self.ledger);
         }
+        self.ledger.updated.clear();
+    }
+
+    /// How a parameter is updated, where it is.
+    fn rule(&self, buffers: &ParameterBuffers) -> Option<Rule> {
+        let is_weight = buffers.parameter.role == Role::Weight;
+        let optimizer = self.options.optimizer.as_ref();
+        optimizer
+            .zip(buffers.velocity)
+            .map(|(optimizer, velocity)| optimizer.rule(velocity, is_weight))
     }
 }

@@ -48,7 +48,7 @@ pub fn run(
         case,
         inputs,
         machine: Machine {
-            limits: device.limits().clone(),
+            limits: *device.limits(),
             precision,
         },
     };
@@ -225,6 +225,7 @@ impl Rig<'_> {
                 optimizer: None,
                 input_gradient: training,
                 keep_gradients: true,
+                fusion: true,
             };
             let runner = Runner::load(device, lower(&graph, &options, &self.machine))?;
             let plan = Arc::clone(&runner.plan);
@@ -318,6 +319,8 @@ impl Rig<'_> {
             sources: vec![dst],
             destination: dst,
             parameters: Vec::new(),
+            source_act: Function::None,
+            before_act: false,
             training: true,
         };
         dropout.forward(&site, &self.machine, &mut ledger);
@@ -410,19 +413,13 @@ impl Rig<'_> {
             weight_decay: number(attributes, "weight_decay", 0.0),
             decay_biases: true,
         };
-        rule.update(
-            "w",
-            None,
-            &Target {
-                value: w.buffer,
-                velocity: v.buffer,
-                gradient: g.buffer,
-                count,
-                decays: true,
-            },
-            &self.machine,
-            &mut ledger,
-        );
+        let target = Target {
+            value: w.buffer,
+            gradient: g.buffer,
+            count,
+            rule: rule.rule(v.buffer, true),
+        };
+        target.update("w".into(), None, &self.machine, &mut ledger);
         let runner = Runner::load(device, self.assemble(ledger, 1, w))?;
         runner.write_tensor(device, (w.buffer, view), &start.data)?;
         runner.write_tensor(device, (v.buffer, view), &self.input("v0")?.data)?;

@@ -10,7 +10,9 @@ use crate::device::Device;
 use crate::diagnostic::Diagnostic;
 use crate::ir::Graph;
 use crate::op::Op;
+use crate::op::activation::Function;
 use crate::op::emit::{Back, Ledger, Scalars, Site};
+use crate::op::name::Name;
 use crate::op::norm::batch::BatchNorm;
 use crate::op::view::View;
 use crate::plan::Mode;
@@ -92,12 +94,13 @@ impl Rig<'_> {
             optimizer: None,
             input_gradient: !inference,
             keep_gradients: true,
+            fusion: true,
         };
         let runner = Runner::load(device, lower(&graph, &options, &self.machine))?;
         let plan = Arc::clone(&runner.plan);
         runner.write_tensor(device, plan.input, &x.data)?;
-        let names = |name: &str| {
-            let own = name.rsplit('.').next().unwrap_or(name);
+        let names = |name: &Name| {
+            let own = name.first_word();
             NAMES
                 .iter()
                 .find(|(known, ..)| *known == own)
@@ -143,8 +146,9 @@ impl Rig<'_> {
             let view = View::packed(shape, images, 0);
             batch = images;
             shapes.push(shape);
-            sources.push(ledger.tensor(*name, view));
-            d_src.push(Some(ledger.tensor(format!("d_{name}"), view)));
+            let owner = Arc::from(*name);
+            sources.push(ledger.tensor(Name::of(&owner), view));
+            d_src.push(Some(ledger.tensor(Name::of(&owner).word("gradient"), view)));
         }
         if sources.is_empty() {
             return Err(fault(case, "it has no inputs"));
@@ -160,6 +164,8 @@ impl Rig<'_> {
             sources: sources.clone(),
             destination,
             parameters: Vec::new(),
+            source_act: Function::None,
+            before_act: false,
             training: true,
         };
         let kept = op.forward(&site, &self.machine, &mut ledger);

@@ -100,7 +100,7 @@ impl Rig<'_> {
         let plan = Arc::clone(&runner.plan);
         let mut parameters = Vec::with_capacity(plan.parameters.len());
         for buffers in &plan.parameters {
-            let names = names(&graph, &buffers.parameter.name);
+            let names = names(&graph, &buffers.parameter.name.to_string());
             let values = self.given(&names, &buffers.parameter)?;
             runner.write_parameter(device, &buffers.parameter, buffers.value, &values)?;
             parameters.push((buffers, names));
@@ -159,7 +159,7 @@ impl Rig<'_> {
 /// The names that `c1.weight` may go by: its layer by label or index, itself whole or short.
 fn names(graph: &Graph, parameter: &str) -> Vec<String> {
     let (layer, own) = parameter.rsplit_once('.').unwrap_or(("", parameter));
-    let index = graph.nodes.iter().position(|node| node.name == layer);
+    let index = graph.nodes.iter().position(|node| &*node.name == layer);
     let short = match own {
         "weight" => "w",
         "bias" => "b",
