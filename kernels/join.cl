@@ -4,7 +4,8 @@
 //   join_accumulate: dst = dst + src, for the third branch on, and for gradients: always in the order of the steps, so
 //                    equal runs give equal bits
 //
-// A concatenation, and the way back through both joins, is copies into and out of parts of a tensor (layout.cl).
+// A concatenation is written by the layers before it, each its part, and the way back through both joins hands buffers on;
+// where that cannot be, there are copies (layout.cl).
 //
 // Defines: C channels, H, W. One work-item a value: dimension 0 runs along a row's W * C numbers.
 

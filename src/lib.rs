@@ -132,6 +132,9 @@
 //!   input gradient turns its weights a part at a time. Other gradients live until their layer's steps are through.
 //! - Inference runs what gives images on some images of the batch at a time, as many as fill a cache.
 //!
+//! [`plan::budget`] makes choices from plans, never by trying: the largest batch that fits, and what to compute again on
+//! the way back instead of keeping it, where a limit asks for that.
+//!
 //! A tensor that several layers read has its gradients added up in the order of the way back, so equal runs give equal
 //! bits.
 //!

@@ -702,3 +702,138 @@ fn the_nets_that_come_along_are_right() {
         }
     }
 }
+
+#[test]
+fn plan_tells_in_json_what_the_planner_knows() {
+    let plan = |arguments: &[&str]| {
+        let outcome = Netc::new()
+            .args(["plan", "nets/small.net", "--json"])
+            .args(arguments);
+        outcome.current(root()).run().json()
+    };
+    for mode in [&["--train"][..], &[]] {
+        let json = plan(mode);
+        let number = |key: &str| json[key].as_u64().unwrap_or_else(|| panic!("{key}"));
+        assert_eq!(json["version"], 1);
+        assert_eq!(number("batch"), 128);
+        let [steps, buffers] = ["steps", "buffers"].map(|key| json[key].as_array().unwrap());
+        let (mut persistent, mut alive) = (0, vec![0; steps.len()]);
+        for buffer in buffers {
+            let bytes = buffer["bytes"].as_u64().unwrap();
+            let [first, last] = [0, 1].map(|i| buffer["lifetime"][i].as_u64().unwrap() as usize);
+            match buffer["offset"].as_u64() {
+                Some(offset) => {
+                    assert!(offset + bytes <= number("arena_bytes"), "{buffer}");
+                    alive[first..last].iter_mut().for_each(|sum| *sum += bytes);
+                }
+                None => persistent += bytes,
+            }
+        }
+        assert_eq!(alive.iter().max(), Some(&number("lower_bound_bytes")));
+        assert_eq!(
+            persistent,
+            number("parameter_bytes") + number("optimizer_bytes")
+        );
+        assert_eq!(number("total_bytes"), persistent + number("arena_bytes"));
+        assert!(number("workspace_bytes") <= number("arena_bytes"));
+        let ways = if mode.is_empty() { 1 } else { 2 };
+        assert_eq!(number("tensor_bytes"), ways * 85_706 * 128 * 4);
+        for step in steps {
+            assert!(
+                step["file"].as_str().unwrap().starts_with("kernels/"),
+                "{step}"
+            );
+            for used in step["buffers"].as_array().unwrap() {
+                let index = used["buffer"].as_u64().unwrap() as usize;
+                assert!(buffers[index]["bytes"].as_u64().unwrap() > 0, "{step}");
+            }
+        }
+    }
+    // The same figures in check.
+    let check = Netc::new()
+        .args(["check", "nets/small.net", "--batch", "128", "--json"])
+        .current(root())
+        .run()
+        .json();
+    let memory = &check["files"][0]["totals"]["memory"];
+    assert_eq!(memory["training_bytes"], plan(&["--train"])["total_bytes"]);
+    assert_eq!(memory["inference_bytes"], plan(&[])["total_bytes"]);
+}
+
+#[test]
+fn plan_takes_the_largest_batch_of_a_limit() {
+    let total = |batch: &str| {
+        let arguments = [
+            "plan",
+            "nets/dense.net",
+            "--train",
+            "--json",
+            "--max-memory",
+            "30MB",
+        ];
+        let outcome = Netc::new().args(arguments).args(["--batch", batch]);
+        outcome.current(root()).run()
+    };
+    let json = total("auto").json();
+    assert!(json["total_bytes"].as_u64().unwrap() <= 30_000_000);
+    let batch = json["batch"].as_u64().unwrap();
+    let over = total(&(batch + 1).to_string());
+    assert_eq!(over.status, 1);
+    assert!(over.stderr.contains("E0703"), "{}", over.stderr);
+    let help = format!("the largest batch that fits is {batch}: `--batch {batch}`");
+    assert!(over.stderr.contains(&help), "{}", over.stderr);
+    let unlimited = Netc::new()
+        .args(["plan", "nets/dense.net", "--batch", "auto"])
+        .current(root())
+        .run();
+    assert_eq!(unlimited.status, 2);
+    assert!(
+        unlimited.stderr.contains("--max-memory"),
+        "{}",
+        unlimited.stderr
+    );
+    let shapeless = Netc::new().args(["plan", "--expr", "C8->F2"]).run();
+    assert_eq!(shapeless.status, 2);
+    assert!(shapeless.stderr.contains("--input"), "{}", shapeless.stderr);
+}
+
+#[test]
+fn plan_draws_every_buffer_of_the_arena() {
+    let folder = tempfile::tempdir().unwrap();
+    for net in ["small", "residual", "dense", "alexnet-groups"] {
+        let path = folder.path().join(format!("{net}.svg"));
+        let file = format!("nets/{net}.net");
+        let outcome = Netc::new()
+            .args([
+                "plan",
+                &file,
+                "--train",
+                "--json",
+                "--svg",
+                path.to_str().unwrap(),
+            ])
+            .current(root())
+            .run();
+        let json = outcome.json();
+        let text = fs::read_to_string(&path).unwrap();
+        let document = roxmltree::Document::parse(&text).unwrap();
+        let titles: Vec<&str> = document
+            .descendants()
+            .filter(|node| node.attribute("class") == Some("box"))
+            .filter_map(|node| node.first_element_child()?.text())
+            .collect();
+        let alive = json["buffers"].as_array().unwrap().iter();
+        let alive: Vec<&str> = alive
+            .filter(|buffer| !buffer["offset"].is_null() && buffer["bytes"].as_u64() != Some(0))
+            .map(|buffer| buffer["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(titles.len(), alive.len(), "{net}");
+        for name in alive {
+            let start = format!("{name}: ");
+            assert!(
+                titles.iter().any(|title| title.starts_with(&start)),
+                "{name} of {net}"
+            );
+        }
+    }
+}

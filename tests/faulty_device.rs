@@ -114,9 +114,8 @@ fn devices_with_little_memory() {
     outcome
         .fails("E0703", &["not enough memory", "a batch of 128"])
         .renders_as("E0703-little-memory", |text| {
-            let text = masked(&text, "memory on ", ": a batch", "[DEVICE]");
-            let text = masked(&text, " needs ", " bytes more", "[NEEDED]");
-            masked(&text, "try `--batch ", "`", "[BATCH]")
+            let text = masked(&text, "memory on ", ": training", "[DEVICE]");
+            masked(&text, " needs ", " bytes, ", "[NEEDED]")
         });
     assert!(!outcome.path("run").exists());
 }

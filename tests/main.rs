@@ -16,6 +16,7 @@ mod fuzz;
 mod golden;
 mod harness;
 mod hostile;
+mod memory;
 mod plan;
 mod random_nets;
 mod readme;

@@ -87,3 +87,21 @@ fn arenas_of_random_networks_are_near_their_lower_bounds() {
     );
     assert!(worst.0 <= 1.1, "{worst:?}");
 }
+
+#[test]
+fn no_step_names_a_buffer_twice() {
+    for seed in 0..400 {
+        let net = RandomNet::new(seed, Scope::Whole);
+        let text = net.plain();
+        let graph = graph(&text, Some(net.input));
+        for plan in plans(&graph, 8) {
+            for step in &plan.steps {
+                let mut buffers: Vec<_> = step.buffers().map(|(id, _)| id).collect();
+                buffers.sort();
+                let count = buffers.len();
+                buffers.dedup();
+                assert_eq!(buffers.len(), count, "{} of seed {seed}\n{text}", step.name);
+            }
+        }
+    }
+}

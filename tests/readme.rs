@@ -230,7 +230,7 @@ fn sessions_in_the_readme_print_what_they_show() {
         let Some(arguments) = netc.and_then(words) else {
             continue;
         };
-        if !matches!(arguments[0].as_str(), "check" | "fmt") {
+        if !matches!(arguments[0].as_str(), "check" | "fmt" | "plan") {
             continue;
         }
         let text = input.map_or(String::new(), |echo| echo[1].clone() + "\n");
@@ -260,7 +260,11 @@ fn sessions_in_the_readme_print_what_they_show() {
         checked.insert(arguments[0].clone());
     }
     let commands: Vec<&str> = checked.iter().map(String::as_str).collect();
-    assert_eq!(commands, ["check", "fmt"], "commands that README.md shows");
+    assert_eq!(
+        commands,
+        ["check", "fmt", "plan"],
+        "commands that README.md shows"
+    );
 }
 
 #[test]

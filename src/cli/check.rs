@@ -9,7 +9,9 @@ use super::files::{self, Network};
 use super::json::{CheckReport, CheckedFile, Figures, Memory};
 use super::report::{Findings, Format, Reporting};
 use super::table::{Align, Table};
-use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, github, grouped, sarif};
+use super::{
+    Exit, FINE, Failure, NOMINAL, Output, PROBLEMS, Running, bytes, github, grouped, sarif,
+};
 use crate::analysis::cost::{Share, dominant};
 use crate::analysis::{self, input, pair, warning};
 use crate::config::{Batch, Config, Scale};
@@ -23,7 +25,7 @@ use crate::op::real::Precision;
 use crate::op::shape::Shape;
 use crate::op::signal::Signal;
 use crate::plan::Plan;
-use crate::plan::lower::{Options, lower};
+use crate::plan::budget::{Job, Room};
 use crate::run::session::{optimizer, recipe};
 
 /// Arguments of `check`.
@@ -65,7 +67,8 @@ struct Checked {
 struct Against<'a> {
     config: &'a Config,
     recipe: Recipe,
-    batch: usize,
+    batch: Batch,
+    max_memory: Option<u64>,
     /// The shape of `--input`.
     input: Option<Shape>,
     /// Whether there is a configuration file.
@@ -80,14 +83,18 @@ impl Check {
     pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
         let input = files::input(self.input.as_deref())?;
         let (config, faults) = files::config(self.config.as_deref(), &self.running.assignments())?;
+        // As many as fit is known only where something says how much there is.
+        let unlimited = self.running.max_memory.is_none();
         let batch = match (&self.config, &self.running.batch, config.train.batch) {
-            (None, None, _) | (_, _, Batch::Auto) => 1,
-            (_, _, Batch::Images(images)) => images,
+            (None, None, _) => Batch::Images(1),
+            (_, _, Batch::Auto) if unlimited => Batch::Images(1),
+            (_, _, batch) => batch,
         };
         let against = Against {
             config: &config,
             recipe: recipe(&config),
             batch,
+            max_memory: self.running.max_memory,
             input,
             pair: self.config.is_some(),
             sure: !faults.has_errors(),
@@ -191,6 +198,41 @@ impl Checked {
 }
 
 impl Against<'_> {
+    /// Memory of training and inference, and the plan of training: on the nominal device, so that the figures are the same
+    /// everywhere.
+    ///
+    /// # Errors
+    /// E0703 it is more than may be used.
+    fn plans(&self, graph: &Graph) -> Result<(Memory, Plan), Diagnostic> {
+        let precision = if self.config.device.precision == crate::config::Precision::F64 {
+            Precision::F64
+        } else {
+            Precision::F32
+        };
+        let limits = Limits::nominal();
+        let job = Job {
+            graph,
+            optimizer: Some(optimizer(self.config)),
+            machine: Machine { limits, precision },
+            device: NOMINAL,
+        };
+        let room = Room::new(&limits, self.max_memory);
+        let batch = match self.batch {
+            Batch::Images(images) => images,
+            Batch::Auto => job.largest_batch(&room, usize::MAX).unwrap_or(1),
+        };
+        let plans = job.fitting(batch, &room, None)?;
+        let training = plans
+            .training
+            .expect("internal error: a training plan was asked for");
+        let memory = Memory {
+            batch,
+            training_bytes: training.total_bytes(),
+            inference_bytes: plans.inference.total_bytes(),
+        };
+        Ok((memory, training))
+    }
+
     /// Checks one network: by itself, then with the configuration, then what is expected of it at the start.
     fn check(&self, name: String, network: &Network) -> Checked {
         let (mut graph, mut found) = network.graph(&self.recipe, self.input);
@@ -239,7 +281,14 @@ impl Against<'_> {
         }
         let mut figures = Figures::default();
         if let Some(graph) = graph.as_ref().filter(|graph| graph.is_shaped()) {
-            let plan = self.memory.then(|| memory(graph, self.config, self.batch));
+            let plan = self.memory.then(|| self.plans(graph));
+            let plan = plan.and_then(|plan| match plan {
+                Ok(plan) => Some(plan),
+                Err(fault) => {
+                    found.push(self.config.point("train.batch", fault));
+                    None
+                }
+            });
             let training = plan.as_ref().map(|(_, training)| training);
             figures.dominant = dominant(graph, &summary(graph), training);
             figures.memory = plan.as_ref().map(|(memory, _)| *memory);
@@ -247,7 +296,11 @@ impl Against<'_> {
             if self.sure && !data_failed {
                 let signal =
                     statistics.unwrap_or_else(|| Signal::photographs(1.0, graph.input_shape()));
-                let expected = analysis::signal(graph, &signal, self.batch);
+                let batch = match self.batch {
+                    Batch::Images(images) => images,
+                    Batch::Auto => figures.memory.map_or(1, |memory| memory.batch),
+                };
+                let expected = analysis::signal(graph, &signal, batch);
                 let unit = (statistics.is_some() && self.config.data.scale == Scale::None)
                     .then(|| signal.scaled(1.0 / 255.0));
                 found.append(warning::warnings(graph, &signal, unit.as_ref(), &expected));
@@ -264,32 +317,6 @@ impl Against<'_> {
             figures,
         }
     }
-}
-
-/// Memory of training and inference, and the plan of training: on the nominal device, so that the figures are the same
-/// everywhere.
-fn memory(graph: &Graph, config: &Config, batch: usize) -> (Memory, Plan) {
-    let precision = if config.device.precision == crate::config::Precision::F64 {
-        Precision::F64
-    } else {
-        Precision::F32
-    };
-    let machine = Machine {
-        limits: Limits::nominal(),
-        precision,
-    };
-    let training = lower(
-        graph,
-        &Options::training(batch, optimizer(config)),
-        &machine,
-    );
-    let inference = lower(graph, &Options::inference(batch), &machine);
-    let memory = Memory {
-        batch,
-        training_bytes: training.total_bytes(),
-        inference_bytes: inference.total_bytes(),
-    };
-    (memory, training)
 }
 
 /// The table of layers and the totals; with `signal` what is expected at the start, too.

@@ -11,7 +11,9 @@ use super::{Exit, FINE, Failure, Output, Running, open_device};
 use crate::config::{Batch, Config};
 use crate::data::{self, Part, check_classes};
 use crate::diagnostic::Diagnostics;
+use crate::op::emit::Machine;
 use crate::op::shape::Shape;
+use crate::plan::budget::Job;
 use crate::run::evaluate::evaluate;
 use crate::run::folder::{self, OpenedRun};
 use crate::run::session::{Session, precision, recipe};
@@ -46,6 +48,9 @@ struct Report {
     confusion: Vec<Vec<u64>>,
 }
 
+/// Images of a batch where as many as fit are asked for: more are no faster.
+const MOST_AT_ONCE: usize = 1024;
+
 /// A run on a device, ready to answer.
 pub struct Ready {
     /// The run.
@@ -74,11 +79,23 @@ pub fn ready(run: &Path, running: &Running, batch: Option<usize>) -> Result<Read
     let input = graph.input_shape();
     let device = open_device(&config)?;
     let precision = precision(&config, &*device)?;
-    let batch = batch.unwrap_or(match config.train.batch {
+    let job = Job {
+        graph: &graph,
+        optimizer: None,
+        machine: Machine {
+            limits: *device.limits(),
+            precision,
+        },
+        device: &device.description().name,
+    };
+    let room = running.room(device.limits());
+    let batch = batch.unwrap_or_else(|| match config.train.batch {
         Batch::Images(images) => images,
-        Batch::Auto => 1,
+        Batch::Auto => job.largest_batch(&room, MOST_AT_ONCE).unwrap_or(1),
     });
-    let mut session = Session::new(graph, device, precision, batch, None)?;
+    let plans = job.fitting(batch, &room, None);
+    let plans = plans.map_err(|fault| config.point("train.batch", fault))?;
+    let mut session = Session::load(graph, device, plans)?;
     session.write(&opened.checkpoint.tensors)?;
     Ok(Ready {
         opened,

@@ -13,6 +13,8 @@ mod fmt;
 mod github;
 mod json;
 mod man;
+mod plan;
+mod plan_svg;
 mod predict;
 mod progress;
 mod report;
@@ -28,10 +30,15 @@ use std::io::{IsTerminal, Write};
 use clap::{Args, ColorChoice, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, MemoryLimit};
 use crate::device::{self, Device};
 use crate::diagnostic::render::{self, Style};
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::op::limits::Limits;
+use crate::plan::budget::Room;
+
+/// The device of plans for no device in particular ([`Limits::nominal`]).
+const NOMINAL: &str = "the nominal device";
 
 /// An exit code.
 pub type Exit = u8;
@@ -59,6 +66,8 @@ enum Command {
     Check(check::Check),
     /// Rewrite networks in canonical form, or show what that would change
     Fmt(fmt::Fmt),
+    /// Show the execution plan: steps, kernels, buffers and memory
+    Plan(plan::Plan),
     /// Train a network
     Train(train::Train),
     /// Accuracy, top-5, loss and confusion matrix of a trained network
@@ -91,12 +100,31 @@ pub struct Running {
     /// f32 or f64
     #[arg(long, value_name = "PRECISION")]
     precision: Option<String>,
-    /// Images of a batch
+    /// Images of a batch, or auto: the most that fit
     #[arg(long, value_name = "IMAGES")]
     batch: Option<String>,
+    /// Use at most so much of the device's memory: bytes, or `2 GiB`
+    #[arg(long, value_name = "BYTES", value_parser = memory)]
+    max_memory: Option<u64>,
+}
+
+/// The bytes of `--max-memory`.
+fn memory(text: &str) -> Result<u64, String> {
+    let bytes = text.parse().ok().or(match text.parse() {
+        Ok(MemoryLimit::Bytes(bytes)) => Some(bytes),
+        _ => None,
+    });
+    bytes
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| "bytes are needed, such as 2147483648 or `2 GiB`".into())
 }
 
 impl Running {
+    /// The memory that may be used of a device.
+    fn room(&self, limits: &Limits) -> Room {
+        Room::new(limits, self.max_memory)
+    }
+
     /// The options as assignments to configuration keys, in the order in which they count.
     fn assignments(&self) -> Vec<String> {
         let named = [
@@ -210,6 +238,7 @@ where
     let result = match &cli.command {
         Command::Check(command) => command.run(&output),
         Command::Fmt(command) => command.run(&output),
+        Command::Plan(command) => command.run(&output),
         Command::Train(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),
         Command::Predict(command) => command.run(&output),

@@ -10,11 +10,13 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::files::{self, NetworkFile};
 use super::progress::Progress;
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, open_device};
-use crate::config::Batch;
+use crate::config::{Batch, Config, MemoryLimit};
 use crate::data::{self, Mean, Order, Part, check_classes};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::op::emit::Machine;
+use crate::plan::budget::{Job, Plans};
 use crate::run::folder::{Contents, RunFolder, choose};
-use crate::run::session::{Session, optimizer, precision, recipe};
+use crate::run::session::{Session, batch_suffices, optimizer, precision, recipe};
 use crate::run::train::{End, Training};
 use crate::source::{Source, Span};
 
@@ -45,10 +47,44 @@ fn between(fault: Diagnostic, words: &str, source: &Arc<Source>, span: Span) -> 
     }
 }
 
+/// The batch that the configuration asks for, and its plans: the largest that fits where it says `auto`, and outputs
+/// recomputed where it sets a limit and the plain plans take more.
+///
+/// # Errors
+/// E0404 a layer needs a larger batch; E0703 it does not fit.
+fn planned(
+    job: &Job<'_>,
+    config: &Config,
+    running: &Running,
+    images: usize,
+) -> Result<(usize, Plans), Diagnostic> {
+    let room = running.room(&job.machine.limits);
+    let limit = match config.train.memory_limit {
+        MemoryLimit::Bytes(bytes) => Some(bytes),
+        MemoryLimit::None => None,
+    };
+    let batch = match config.train.batch {
+        Batch::Images(batch) => batch,
+        Batch::Auto => {
+            let room = room.within(limit);
+            // Where not one image fits, the error says so.
+            job.largest_batch(&room, images).unwrap_or(1)
+        }
+    };
+    batch_suffices(job.graph, batch).map_err(|fault| config.point("train.batch", fault))?;
+    let key = match limit {
+        Some(bytes) if bytes < room.memory => "train.memory_limit",
+        _ => "train.batch",
+    };
+    let plans = job.fitting(batch, &room, limit);
+    Ok((batch, plans.map_err(|fault| config.point(key, fault))?))
+}
+
 impl Train {
     /// Runs it.
     pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        let (config, faults) = files::config(self.config.as_deref(), &self.running.assignments())?;
+        let (mut config, faults) =
+            files::config(self.config.as_deref(), &self.running.assignments())?;
         let network = self.network.read()?;
         let recipe = recipe(&config);
         let (graph, mut found) = network.graph(&recipe, None);
@@ -105,20 +141,25 @@ impl Train {
                 None => fault,
             }
         })?;
-        let batch = match config.train.batch {
-            Batch::Images(images) => images,
-            Batch::Auto => {
-                return Err(config
-                    .point(
-                        "train.batch",
-                        Diagnostic::error(
-                            Code::E0403,
-                            "`train.batch = \"auto\"` is not implemented in this version",
-                        ),
-                    )
-                    .into());
-            }
+        // A batch larger than the set is no matter of memory.
+        if let Batch::Images(images) = config.train.batch {
+            Order::check(images, train.len())
+                .map_err(|fault| config.point("train.batch", fault))?;
+        }
+        let device = open_device(&config)?;
+        let precision = precision(&config, &*device)?;
+        let machine = Machine {
+            limits: *device.limits(),
+            precision,
         };
+        let job = Job {
+            graph: &graph,
+            optimizer: Some(optimizer(&config)),
+            machine,
+            device: &device.description().name,
+        };
+        let (batch, plans) = planned(&job, &config, &self.running, train.len())?;
+        config.train.batch = Batch::Images(batch);
         let order = Order::new(
             train.labels(),
             batch,
@@ -126,8 +167,6 @@ impl Train {
             config.train.seed,
         )
         .map_err(|fault| config.point("train.batch", fault))?;
-        let device = open_device(&config)?;
-        let precision = precision(&config, &*device)?;
         for broken in train.broken().iter().chain(test.broken()) {
             output.diagnostics(&Diagnostics::from(broken.clone()));
         }
@@ -143,10 +182,10 @@ impl Train {
             device.description().name,
             device.description().platform
         ));
-        let mut session = Session::new(graph, device, precision, batch, Some(optimizer(&config)))?;
+        let mut session = Session::load(graph, device, plans)?;
         session.initialize(config.train.seed)?;
         say(&format!(
-            "data: {} training images, {} test images, {} classes; memory {}",
+            "data: {} training images, {} test images, {} classes; batch {batch}, memory {}",
             train.len(),
             test.len(),
             train.classes().len(),

@@ -314,7 +314,7 @@ keys! {
     data.workers: Kind::Whole(Range::closed(0, 1024)), Ready::No, None, "decoding threads, 0: as many as there are cores";
     data.broken: Kind::Words(Broken::WORDS), Ready::Yes, None, "an image that cannot be read stops the command, or is skipped and listed";
 
-    train.batch: Kind::WholeOr(COUNT, &["auto"]), Ready::Words(&[]), None, "images of a mini-batch, or \"auto\": the most that fit";
+    train.batch: Kind::WholeOr(COUNT, &["auto"]), Ready::Yes, None, "images of a mini-batch, or \"auto\": the most that fit";
     train.epochs: Kind::Whole(COUNT), Ready::Yes, None, "epochs, each of floor(images / batch) mini-batches";
     train.seed: Kind::Whole(Range::closed(0, i64::MAX)), Ready::Yes, None, "from which everything random follows";
     train.accumulate: Kind::Whole(COUNT), Ready::No, None, "mini-batches summed before a step";
@@ -324,7 +324,7 @@ keys! {
     train.best: Kind::Words(Best::WORDS), Ready::Yes, None, "what makes checkpoints/best the best";
     train.checkpoint.every: Kind::Form(EVERY), Ready::No, None, "how often a checkpoint is written";
     train.checkpoint.keep: Kind::Whole(COUNT_OR_ZERO), Ready::No, None, "numbered checkpoints kept beside last and best";
-    train.memory_limit: Kind::Form(MEMORY), Ready::No, None, "device memory that training may take";
+    train.memory_limit: Kind::Form(MEMORY), Ready::Yes, None, "device memory that training may take; where it takes more, outputs are computed again instead of kept";
 
     optimizer.kind: Kind::Words(OptimizerKind::WORDS), Ready::Words(&["sgd"]), None, "the method";
     optimizer.learning_rate: Kind::Number(RATE), Ready::Yes, None, "learning rate";

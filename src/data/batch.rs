@@ -78,20 +78,27 @@ impl Permutation {
 }
 
 impl Order {
+    /// Whether a set of so many images has a batch.
+    ///
+    /// # Errors
+    /// E0405 where a batch is larger than the set, so that an epoch would have no step.
+    pub fn check(batch: usize, images: usize) -> Result<(), Diagnostic> {
+        if batch <= images {
+            return Ok(());
+        }
+        let message =
+            format!("`train.batch = {batch}` is larger than the training set of {images} images");
+        let help = format!("write `batch = {images}` or less");
+        Err(Diagnostic::error(Code::E0405, message).help(help))
+    }
+
     /// The order for images with these labels: evenly over the classes that have images where `balance` says so.
     ///
     /// # Errors
     /// E0405 where a batch is larger than the set, so that an epoch would have no step.
     pub fn new(labels: &[u32], batch: usize, balance: bool, seed: u64) -> Result<Self, Diagnostic> {
         assert!(batch > 0, "internal error: an empty batch");
-        if batch > labels.len() {
-            let message = format!(
-                "`train.batch = {batch}` is larger than the training set of {} images",
-                labels.len()
-            );
-            let help = format!("write `batch = {}` or less", labels.len());
-            return Err(Diagnostic::error(Code::E0405, message).help(help));
-        }
+        Self::check(batch, labels.len())?;
         let mut members = vec![
             Vec::new();
             labels

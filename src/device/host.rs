@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use sysinfo::System;
+
 use crate::diagnostic::Diagnostic;
 use crate::op::emit::{Argument, BufferId, Scalars};
 use crate::op::limits::Limits;
@@ -24,7 +26,9 @@ type Words = Vec<u64>;
 pub struct Host {
     description: Description,
     limits: Limits,
-    plans: Vec<(Arc<Plan>, Words)>,
+    plans: Vec<Arc<Plan>>,
+    /// As large as the largest plan's: plans run one after another.
+    arena: Words,
     persistent: HashMap<Name, Words>,
 }
 
@@ -46,18 +50,22 @@ impl Host {
         };
         Self {
             description,
-            limits: Limits::host(),
+            limits: Limits {
+                memory_bytes: memory_bytes(),
+                ..Limits::host()
+            },
             plans: Vec::new(),
+            arena: Words::new(),
             persistent: HashMap::new(),
         }
     }
 
     fn bytes(&mut self, plan: Loaded, buffer: BufferId) -> &mut [u8] {
-        let (plan, arena) = &mut self.plans[plan.0];
+        let plan = &self.plans[plan.0];
         let facts = plan.buffer(buffer);
         let length = facts.elements * facts.element.bytes(plan.precision) as usize;
         let (words, offset) = match facts.placement {
-            Placement::Arena { offset } => (arena, offset as usize),
+            Placement::Arena { offset } => (&mut self.arena, offset as usize),
             Placement::Persistent => (
                 self.persistent
                     .get_mut(&facts.name)
@@ -69,8 +77,26 @@ impl Host {
     }
 }
 
+fn words_in(bytes: u64) -> usize {
+    bytes.div_ceil(8) as usize
+}
+
 fn words(bytes: u64) -> Words {
-    vec![0; bytes.div_ceil(8) as usize]
+    vec![0; words_in(bytes)]
+}
+
+/// What the machine, or the container, has free: the host engine shares it with everything else.
+fn memory_bytes() -> u64 {
+    // Where the system does not say, there is no limit.
+    let Ok(mut system) = System::new() else {
+        return u64::MAX;
+    };
+    system.refresh_memory();
+    let all = system.available_memory();
+    let allowed = system
+        .cgroup_limits()
+        .map_or(all, |limits| limits.free_memory);
+    if all == 0 { u64::MAX } else { all.min(allowed) }
 }
 
 impl Device for Host {
@@ -90,7 +116,12 @@ impl Device for Host {
                     .or_insert_with(|| words(buffer.bytes));
             }
         }
-        self.plans.push((Arc::clone(plan), words(plan.arena_bytes)));
+        if words_in(plan.arena_bytes) > self.arena.len() {
+            // Nothing in it outlives a run.
+            self.arena = Words::new();
+            self.arena = words(plan.arena_bytes);
+        }
+        self.plans.push(Arc::clone(plan));
         Ok(Loaded(self.plans.len() - 1))
     }
 
@@ -110,9 +141,15 @@ impl Device for Host {
         steps: Range<usize>,
         scalars: &Scalars,
     ) -> Result<(), Diagnostic> {
-        let (plan, arena) = &mut self.plans[plan.0];
+        let plan = &self.plans[plan.0];
         for step in &plan.steps[steps] {
-            run_step(plan, &step.call, arena, &mut self.persistent, scalars);
+            run_step(
+                plan,
+                &step.call,
+                &mut self.arena,
+                &mut self.persistent,
+                scalars,
+            );
         }
         Ok(())
     }
@@ -123,17 +160,14 @@ impl Device for Host {
 
     fn reset(&mut self) -> Result<(), Diagnostic> {
         self.plans.clear();
+        self.arena = Words::new();
         self.persistent.clear();
         Ok(())
     }
 
     fn allocated_bytes(&self) -> u64 {
-        let words = self
-            .plans
-            .iter()
-            .map(|(_, arena)| arena.len())
-            .chain(self.persistent.values().map(Vec::len));
-        8 * words.sum::<usize>() as u64
+        let persistent: usize = self.persistent.values().map(Vec::len).sum();
+        8 * (self.arena.len() + persistent) as u64
     }
 }
 

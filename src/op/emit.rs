@@ -386,15 +386,26 @@ pub struct Request {
     pub elements: usize,
 }
 
-/// A step that was asked for.
+/// One step of a plan.
 #[derive(Clone, Debug)]
-pub struct Emitted {
-    /// `c1.forward`.
+pub struct Step {
+    /// `c1.forward`, `c1.backward.weight`, `c1.weight.update`.
     pub name: Name,
-    /// The layer's index in the graph.
+    /// The layer's index in the graph; `None` for steps of no layer (the loss).
     pub layer: Option<usize>,
     /// The work.
     pub call: Call,
+}
+
+impl Step {
+    /// Its buffers, and what it does with each.
+    pub fn buffers(&self) -> impl Iterator<Item = (BufferId, Access)> + '_ {
+        let of = |argument: &Argument| match argument {
+            Argument::Buffer(id, access) => Some((*id, *access)),
+            Argument::Scalar(_) | Argument::Size(_) => None,
+        };
+        self.call.arguments.iter().filter_map(of)
+    }
 }
 
 /// Everything asked for so far, in order.
@@ -403,7 +414,7 @@ pub struct Ledger {
     /// Buffers; [`BufferId`] is the index.
     pub buffers: Vec<Request>,
     /// Steps in the order of execution.
-    pub steps: Vec<Emitted>,
+    pub steps: Vec<Step>,
     /// Parameters' values that their layer has updated itself.
     pub updated: Vec<BufferId>,
 }
@@ -429,7 +440,7 @@ impl Ledger {
 
     /// Asks for a step.
     pub fn step(&mut self, name: impl Into<Name>, layer: Option<usize>, call: Call) {
-        self.steps.push(Emitted {
+        self.steps.push(Step {
             name: name.into(),
             layer,
             call,

@@ -4,6 +4,7 @@
 //! Owns: steps, buffers, lifetimes, the arena. Does not know how a step is run.
 
 pub mod arena;
+pub mod budget;
 
 pub mod lower;
 
@@ -11,9 +12,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use crate::op::emit::Step;
 pub use crate::op::limits::{Class, Limits};
 
-use crate::op::emit::{Argument, BufferId, Call, Element, Ledger, Request};
+use crate::op::emit::{BufferId, Element, Ledger, Request};
 use crate::op::name::Name;
 use crate::op::parameter::Parameter;
 use crate::op::real::Precision;
@@ -26,6 +28,16 @@ pub enum Mode {
     Inference,
     /// Forward, backward and update.
     Training,
+}
+
+impl Mode {
+    /// `inference`, `training`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Inference => "inference",
+            Self::Training => "training",
+        }
+    }
 }
 
 /// Where a buffer lives.
@@ -57,17 +69,6 @@ pub struct Buffer {
     pub placement: Placement,
     /// The steps `[first, last)` that it is alive for; all of them where it is persistent.
     pub lifetime: Range<usize>,
-}
-
-/// One step of a plan.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// `c1.forward`, `c1.backward.weight`, `c1.weight.update`.
-    pub name: Name,
-    /// The layer's index in the graph; `None` for steps of no layer (the loss).
-    pub layer: Option<usize>,
-    /// The work.
-    pub call: Call,
 }
 
 /// A parameter's buffers in a plan.
@@ -106,6 +107,8 @@ pub struct Plan {
     pub arena_bytes: u64,
     /// The largest sum of bytes alive at one step: no arena can be smaller.
     pub lower_bound_bytes: u64,
+    /// What the outputs of all layers would take alone, in training their gradients too: no slack, nothing shared.
+    pub tensor_bytes: u64,
     /// Parameters in the order of the network.
     pub parameters: Vec<ParameterBuffers>,
     /// The batch of images, and its layout.
@@ -137,6 +140,15 @@ impl Plan {
             .filter(|b| b.placement == Placement::Persistent)
             .map(|b| b.bytes)
             .sum()
+    }
+
+    /// The largest of its allocations: the arena is one, each persistent buffer another.
+    pub fn largest_allocation(&self) -> u64 {
+        let persistent = self
+            .buffers
+            .iter()
+            .filter(|b| b.placement == Placement::Persistent);
+        persistent.map(|b| b.bytes).fold(self.arena_bytes, u64::max)
     }
 
     /// All bytes that the plan takes on a device.
@@ -180,10 +192,8 @@ pub fn assemble(mut plan: Plan, parts: Parts, limits: &Limits) -> Plan {
         lifetime.end = lifetime.end.max(step + 1);
     };
     for (step, emitted) in parts.ledger.steps.iter().enumerate() {
-        for argument in &emitted.call.arguments {
-            if let Argument::Buffer(id, _) = argument {
-                touch(*id, step);
-            }
+        for (id, _) in emitted.buffers() {
+            touch(id, step);
         }
     }
     let last = count.saturating_sub(1);
@@ -231,15 +241,6 @@ pub fn assemble(mut plan: Plan, parts: Parts, limits: &Limits) -> Plan {
             lifetime,
         })
         .collect();
-    plan.steps = parts
-        .ledger
-        .steps
-        .into_iter()
-        .map(|e| Step {
-            name: e.name,
-            layer: e.layer,
-            call: e.call,
-        })
-        .collect();
+    plan.steps = parts.ledger.steps;
     plan
 }

@@ -11,7 +11,8 @@ use crate::op::optimizer::Sgd;
 use crate::op::parameter::{Init, Parameter};
 use crate::op::real::{Precision, Real};
 use crate::op::{InitRule, Recipe};
-use crate::plan::lower::{Head, Options, lower};
+use crate::plan::Plan;
+use crate::plan::budget::{Job, Plans, Room};
 use crate::random::{Purpose, Stream};
 
 use super::runner::Runner;
@@ -127,33 +128,53 @@ impl Session {
     /// zero until [`Self::initialize`] or [`Self::write`].
     ///
     /// # Errors
-    /// As [`Device::load`], and [`batch_suffices`] where it is for training.
+    /// As [`Device::load`], [`Job::fitting`], and [`batch_suffices`] where it is for training.
     pub fn new(
         graph: Graph,
-        mut device: Box<dyn Device>,
+        device: Box<dyn Device>,
         precision: Precision,
         batch: usize,
         optimizer: Option<Sgd>,
     ) -> Result<Self, Diagnostic> {
-        let machine = Machine {
-            limits: *device.limits(),
-            precision,
-        };
         if optimizer.is_some() {
             batch_suffices(&graph, batch)?;
         }
-        let training = match optimizer {
-            Some(optimizer) => Some(Runner::load(
-                &mut *device,
-                lower(&graph, &Options::training(batch, optimizer), &machine),
-            )?),
-            None => None,
+        let job = Job {
+            graph: &graph,
+            optimizer,
+            machine: Machine {
+                limits: *device.limits(),
+                precision,
+            },
+            device: &device.description().name,
         };
-        let inference = Options {
-            head: Head::None,
-            ..Options::inference(batch)
+        let plans = job.fitting(batch, &Room::new(device.limits(), None), None)?;
+        Self::load(graph, device, plans)
+    }
+
+    /// Loads plans for a network.
+    ///
+    /// # Errors
+    /// As [`Device::load`].
+    pub fn load(
+        graph: Graph,
+        mut device: Box<dyn Device>,
+        plans: Plans,
+    ) -> Result<Self, Diagnostic> {
+        let Plans {
+            training,
+            inference,
+        } = plans;
+        let (precision, batch) = (inference.precision, inference.batch);
+        let mut load = |plan: Plan| Runner::load(&mut *device, plan);
+        // The larger arena first: it serves both.
+        let larger = |plan: &Plan| plan.arena_bytes > inference.arena_bytes;
+        let (training, inference) = if training.as_ref().is_some_and(larger) {
+            (training.map(&mut load).transpose()?, load(inference)?)
+        } else {
+            let inference = load(inference)?;
+            (training.map(&mut load).transpose()?, inference)
         };
-        let inference = Runner::load(&mut *device, lower(&graph, &inference, &machine))?;
         Ok(Self {
             graph,
             device,

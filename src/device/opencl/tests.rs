@@ -103,6 +103,7 @@ fn plan(name: &str, factor: usize, precision: Precision, room: u64) -> Arc<Plan>
         ],
         arena_bytes: room * 4096,
         lower_bound_bytes: 0,
+        tensor_bytes: 0,
         parameters: Vec::new(),
         input: (SRC, view),
         labels: None,

@@ -92,7 +92,6 @@ impl Lowering<'_> {
         kept: Vec<Vec<BufferId>>,
         d_logits: Tensor,
     ) -> Option<(BufferId, View)> {
-        let wanted = self.wanted(sites);
         let mut gradients = Gradients {
             input: None,
             outputs: vec![None; sites.len()],
@@ -102,7 +101,7 @@ impl Lowering<'_> {
             *last = Some(d_logits);
         }
         for ((layer, site), kept) in sites.iter().enumerate().zip(kept).rev() {
-            if gradients.outputs[layer].is_none() || !wanted[layer] {
+            if gradients.outputs[layer].is_none() || !self.wanted[layer] {
                 continue;
             }
             let op = &self.graph.nodes[layer].op;
@@ -110,9 +109,9 @@ impl Lowering<'_> {
                 self.own(Feed::Node(layer), Some(layer), &mut gradients);
             }
             if self.options.fusion && op.in_place() != InPlace::No {
-                self.hand_on(layer, site, &wanted, &mut gradients);
+                self.hand_on(layer, site, &mut gradients);
             } else {
-                self.through(layer, site, kept, &wanted, &mut gradients);
+                self.through(layer, site, kept, &mut gradients);
             }
             gradients.done(Feed::Node(layer));
             if !self.options.keep_gradients {
@@ -124,21 +123,12 @@ impl Lowering<'_> {
         Some((input.buffer, input.view))
     }
 
-    /// Whether a tensor's gradient is wanted.
-    fn wants(&self, feed: Feed, wanted: &[bool]) -> bool {
-        match feed {
-            Feed::Input => self.options.input_gradient,
-            Feed::Node(i) => wanted[i],
-        }
-    }
-
     /// Goes back through a layer that writes gradients of its own.
     fn through(
         &mut self,
         layer: usize,
         site: &Site,
         kept: Vec<BufferId>,
-        wanted: &[bool],
         gradients: &mut Gradients,
     ) {
         let graph = self.graph;
@@ -146,7 +136,7 @@ impl Lowering<'_> {
         let mut d_src = Vec::with_capacity(site.sources.len());
         for &feed in &graph.nodes[layer].feeds {
             d_src.push(
-                self.wants(feed, wanted)
+                self.wants(feed, &self.wanted)
                     .then(|| self.contribution(layer, feed, gradients, &mut afterwards)),
             );
         }
@@ -174,7 +164,7 @@ impl Lowering<'_> {
     }
 
     /// Hands the gradient of a layer's output on to its inputs, after the layer changed it in place.
-    fn hand_on(&mut self, layer: usize, site: &Site, wanted: &[bool], gradients: &mut Gradients) {
+    fn hand_on(&mut self, layer: usize, site: &Site, gradients: &mut Gradients) {
         let graph = self.graph;
         let d_dst = gradients.outputs[layer].expect("internal error: a gradient is known");
         let (op, feeds) = (&graph.nodes[layer].op, &graph.nodes[layer].feeds);
@@ -195,7 +185,7 @@ impl Lowering<'_> {
                 _ => d_dst,
             };
             first += shape.channels();
-            if !self.wants(feed, wanted) {
+            if !self.wants(feed, &self.wanted) {
                 continue;
             }
             if gradients.of(feed).is_none() {
@@ -221,6 +211,15 @@ impl Lowering<'_> {
         gradients: &mut Gradients,
     ) {
         let sum = self.own(feed, Some(layer), gradients);
+        let mut more = more;
+        if more.buffer == sum.buffer {
+            // Another part of the same buffer, which no step may name twice.
+            let view = View::packed(more.view.shape, self.options.batch, 0);
+            let part = self.ledger.tensor(name.clone().word("part"), view);
+            let copied = name.clone().word("part");
+            copy(copied, Some(layer), more, part, &mut self.ledger);
+            more = part;
+        }
         accumulate(name, Some(layer), more, sum, &mut self.ledger);
     }
 
@@ -248,17 +247,6 @@ impl Lowering<'_> {
         gradients.done(feed);
         *gradients.of(feed) = Some(own);
         own
-    }
-
-    /// Whether anything at or before a layer wants a gradient.
-    fn wanted(&self, sites: &[Site]) -> Vec<bool> {
-        let mut wanted: Vec<bool> = Vec::with_capacity(sites.len());
-        for (node, site) in self.graph.nodes.iter().zip(sites) {
-            let learned = site.parameters.iter().any(|slot| slot.gradient.is_some());
-            let fed = node.feeds.iter().any(|feed| self.wants(*feed, &wanted));
-            wanted.push(learned || fed);
-        }
-        wanted
     }
 
     fn gradient_name(&self, feed: Feed) -> Name {

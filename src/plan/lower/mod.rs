@@ -9,6 +9,7 @@ mod backward;
 mod forward;
 mod parameters;
 mod places;
+pub(in crate::plan) mod recompute;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -54,6 +55,8 @@ pub struct Options {
     /// Whether layers share buffers and go back through each other's activations. Without it every layer's output and its
     /// gradient are tensors of their own: for tests, and for those who want to look at each.
     pub fusion: bool,
+    /// What is made again on the way back instead of being kept: units of `recompute`, by their numbers.
+    pub recompute: BTreeSet<usize>,
 }
 
 impl Options {
@@ -67,6 +70,7 @@ impl Options {
             input_gradient: false,
             keep_gradients: false,
             fusion: true,
+            recompute: BTreeSet::new(),
         }
     }
 
@@ -80,6 +84,7 @@ impl Options {
             input_gradient: false,
             keep_gradients: false,
             fusion: true,
+            recompute: BTreeSet::new(),
         }
     }
 }
@@ -118,6 +123,8 @@ struct Lowering<'a> {
     readers: Vec<Vec<usize>>,
     /// Where layers go back through each other's activations.
     acts: Vec<Acts>,
+    /// Whether the gradient of each layer's output is wanted.
+    wanted: Vec<bool>,
     /// The layouts that each layer wishes for.
     wishes: Vec<Wishes>,
     parameters: Vec<ParameterBuffers>,
@@ -140,7 +147,8 @@ impl<'a> Lowering<'a> {
             options,
             machine,
             ledger: Ledger::default(),
-            wishes: wishes(graph, options, machine),
+            wanted: Vec::new(),
+            wishes: Vec::new(),
             readers,
             acts,
             parameters: Vec::new(),
@@ -155,11 +163,68 @@ impl<'a> Lowering<'a> {
         self.options.mode == Mode::Training
     }
 
+    /// [`Plan::tensor_bytes`].
+    fn tensor_bytes(&self) -> u64 {
+        let layers = 0..self.graph.nodes.len();
+        let elements: u64 = layers
+            .map(|i| self.graph.output_shape(i).elements() as u64)
+            .sum();
+        let ways = if self.training() { 2 } else { 1 };
+        ways * elements * self.options.batch as u64 * self.machine.precision.bytes()
+    }
+
+    /// Whether anything at or before each layer wants a gradient.
+    fn wanted(&self) -> Vec<bool> {
+        let mut wanted: Vec<bool> = Vec::with_capacity(self.graph.nodes.len());
+        for (layer, node) in self.graph.nodes.iter().enumerate() {
+            let mut own = self.parameters[self.owned[layer].clone()].iter();
+            let learned = own.any(|buffers| buffers.gradient.is_some());
+            wanted.push(learned || node.feeds.iter().any(|feed| self.wants(*feed, &wanted)));
+        }
+        wanted
+    }
+
+    /// Whether a tensor's gradient is wanted, from what is known of the layers up to it.
+    fn wants(&self, feed: Feed, wanted: &[bool]) -> bool {
+        match feed {
+            Feed::Input => self.options.input_gradient,
+            Feed::Node(i) => wanted[i],
+        }
+    }
+
+    /// What each layer wishes for. Where a layer hands its output's gradient on as it is, the wish of the one that takes it
+    /// over is its own.
+    fn wishes(&self) -> Vec<Wishes> {
+        let nodes = &self.graph.nodes;
+        let of = |layer: usize| {
+            let inputs = self.graph.input_shapes(layer);
+            let output = self.graph.output_shape(layer);
+            let mut wishes = nodes[layer].op.wishes(&inputs, output, self.machine);
+            let mut feeds = nodes[layer].feeds.iter();
+            if !feeds.any(|feed| self.wants(*feed, &self.wanted)) {
+                // It is for the input's gradient that a halo is wanted.
+                wishes.d_dst_halo = 0;
+            }
+            wishes
+        };
+        let mut wishes: Vec<Wishes> = (0..nodes.len()).map(of).collect();
+        // A node follows what feeds it, so the wishes of its feeds are final when it comes.
+        for (layer, node) in nodes.iter().enumerate() {
+            if self.options.fusion && node.op.in_place() != InPlace::No {
+                let fed = node.feeds.iter().filter_map(|feed| feed.node());
+                wishes[layer].d_dst_halo = fed.map(|i| wishes[i].d_dst_halo).max().unwrap_or(0);
+            }
+        }
+        wishes
+    }
+
     fn run(mut self) -> Plan {
         let (graph, options) = (self.graph, self.options);
         for layer in 0..graph.nodes.len() {
             self.plan_parameters(layer);
         }
+        self.wanted = self.wanted();
+        self.wishes = self.wishes();
         let Passed { input, sites, kept } = self.forward();
         let outputs: Vec<Tensor> = sites.iter().map(|site| site.destination).collect();
         let logits = *outputs.last().unwrap_or(&input);
@@ -213,6 +278,7 @@ impl<'a> Lowering<'a> {
         let mut input_gradient = None;
         if let Some(d_logits) = d_logits {
             input_gradient = self.backward(&sites, kept, d_logits);
+            self.recompute(forward_steps);
         }
         let gradient_steps = self.ledger.steps.len();
         if options.keep_gradients {
@@ -222,6 +288,7 @@ impl<'a> Lowering<'a> {
                 self.update(layer);
             }
         }
+        let tensor_bytes = self.tensor_bytes();
         let parts = super::Parts {
             ledger: self.ledger,
             persistent: self.persistent,
@@ -239,6 +306,7 @@ impl<'a> Lowering<'a> {
             buffers: Vec::new(),
             arena_bytes: 0,
             lower_bound_bytes: 0,
+            tensor_bytes,
             parameters: self.parameters,
             input: (input.buffer, input.view),
             labels,
@@ -280,28 +348,4 @@ fn acts(graph: &Graph, options: &Options, readers: &[Vec<usize>]) -> Vec<Acts> {
         }
     }
     acts
-}
-
-/// What each layer wishes for. Where a layer hands its output's gradient on as it is, the wish of the one that takes it
-/// over is its own.
-fn wishes(graph: &Graph, options: &Options, machine: &Machine) -> Vec<Wishes> {
-    let of = |layer: usize| {
-        graph.nodes[layer].op.wishes(
-            &graph.input_shapes(layer),
-            graph.output_shape(layer),
-            machine,
-        )
-    };
-    let mut wishes: Vec<Wishes> = (0..graph.nodes.len()).map(of).collect();
-    // A node follows what feeds it, so the wishes of its feeds are final when it comes.
-    for (layer, node) in graph.nodes.iter().enumerate() {
-        if options.fusion && node.op.in_place() != InPlace::No {
-            let fed = node.feeds.iter().map(|feed| match feed {
-                Feed::Input => 0,
-                Feed::Node(i) => wishes[*i].d_dst_halo,
-            });
-            wishes[layer].d_dst_halo = fed.max().unwrap_or(0);
-        }
-    }
-    wishes
 }

@@ -1,6 +1,6 @@
 //! How each kind of case is run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -226,6 +226,7 @@ impl Rig<'_> {
                 input_gradient: training,
                 keep_gradients: true,
                 fusion: true,
+                recompute: BTreeSet::new(),
             };
             let runner = Runner::load(device, lower(&graph, &options, &self.machine))?;
             let plan = Arc::clone(&runner.plan);
@@ -280,6 +281,7 @@ impl Rig<'_> {
             buffers: Vec::new(),
             arena_bytes: 0,
             lower_bound_bytes: 0,
+            tensor_bytes: 0,
             parameters: Vec::new(),
             input: (tensor.buffer, tensor.view),
             labels: None,

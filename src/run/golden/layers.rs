@@ -3,6 +3,7 @@
 //! Authors of cases name tensors differently, so a parameter's tensors are found, and results given, by any of the usual
 //! names.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cases::{Results, Rig, batch_of, fault, number};
@@ -95,6 +96,7 @@ impl Rig<'_> {
             input_gradient: !inference,
             keep_gradients: true,
             fusion: true,
+            recompute: BTreeSet::new(),
         };
         let runner = Runner::load(device, lower(&graph, &options, &self.machine))?;
         let plan = Arc::clone(&runner.plan);
