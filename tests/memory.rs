@@ -232,6 +232,36 @@ fn an_arena_gives_the_bits_of_separate_buffers_on_opencl() {
 }
 
 #[test]
+fn an_arena_of_several_allocations_gives_the_same_bits() {
+    let mut device = device::open("cpu").unwrap();
+    let graph = of_repository("residual");
+    let mut machine = machine(&*device, Precision::F32);
+    let options = Options::training(33, SGD);
+    let whole = lower(&graph, &options, &machine);
+    let largest = whole
+        .buffers
+        .iter()
+        .map(|buffer| buffer.bytes)
+        .max()
+        .unwrap();
+    machine.limits.allocation_bytes = largest + largest / 4;
+    let parts = lower(&graph, &options, &machine);
+    let regions: Vec<u64> = parts.regions().collect();
+    assert!(regions.len() >= 3, "{regions:?}");
+    assert_eq!(regions.iter().sum::<u64>(), parts.arena_bytes);
+    assert!(
+        regions
+            .iter()
+            .all(|&bytes| bytes <= machine.limits.allocation_bytes)
+    );
+    let loaded = Runner::load(&mut *device, parts.clone()).unwrap();
+    assert_eq!(device.allocated_bytes(), loaded.plan.total_bytes());
+    device.reset().unwrap();
+    let parts = bits(&mut *device, parts, &[]);
+    assert!(parts == bits(&mut *device, whole, &[]));
+}
+
+#[test]
 fn sentinels_find_what_is_written_beside_a_buffer() {
     let mut device = device::open("host").unwrap();
     let graph = of_repository("small");

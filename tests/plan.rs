@@ -71,10 +71,12 @@ fn arenas_of_the_repository_reach_their_lower_bounds() {
 #[test]
 fn arenas_of_random_networks_are_near_their_lower_bounds() {
     let mut ratios = Vec::new();
-    for seed in 0..250 {
-        let net = RandomNet::new(seed, Scope::Whole);
-        let graph = graph(&net.plain(), Some(net.input));
-        ratios.extend(plans(&graph, 8).map(|plan| (ratio(&plan), seed)));
+    for (seeds, scope) in [(0..250, Scope::Whole), (0..500, Scope::Large)] {
+        for seed in seeds {
+            let net = RandomNet::new(seed, scope);
+            let graph = graph(&net.plain(), Some(net.input));
+            ratios.extend(plans(&graph, 8).map(|plan| (ratio(&plan), seed)));
+        }
     }
     ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
     let near = ratios.iter().filter(|(ratio, _)| *ratio <= 1.02).count();

@@ -15,6 +15,8 @@ pub enum Scope {
     Chains,
     /// Everything.
     Whole,
+    /// Everything, with sizes over three decades: tensors of tens to millions of numbers in one network.
+    Large,
 }
 
 /// A network, token by token.
@@ -36,7 +38,10 @@ impl RandomNet {
             scope,
             labels: 0,
         };
-        let input = [draw.size(1, 4), draw.size(6, 16), draw.size(6, 16)];
+        let input = match scope {
+            Scope::Large => [draw.size(1, 4), draw.decades(6, 200), draw.decades(6, 200)],
+            _ => [draw.size(1, 4), draw.size(6, 16), draw.size(6, 16)],
+        };
         let states_input = draw.chance(3, 4);
         let items = draw.size(0, 8);
         let start = Shape::Image(input[0], input[1], input[2]);
@@ -321,6 +326,27 @@ impl Draw {
         self.random.random_range(least..=most)
     }
 
+    /// A whole number, every decade as likely as another.
+    fn decades(&mut self, least: usize, most: usize) -> usize {
+        let (low, high) = ((least as f64).ln(), (most as f64).ln());
+        let at: f64 = self.random.random_range(low..=high);
+        (at.exp().round() as usize).clamp(least, most)
+    }
+
+    fn filters(&mut self) -> usize {
+        match self.scope {
+            Scope::Large => self.decades(1, 1000),
+            _ => self.size(1, 4) * 4,
+        }
+    }
+
+    fn units(&mut self) -> usize {
+        match self.scope {
+            Scope::Large => self.decades(1, 2000),
+            _ => self.size(1, 20),
+        }
+    }
+
     fn chance(&mut self, times: u32, of: u32) -> bool {
         self.random.random_range(0..of) < times
     }
@@ -499,7 +525,7 @@ impl Draw {
     fn norm(&mut self) -> Layer {
         let mut attributes = Vec::new();
         match self.size(0, 3) {
-            0 if self.scope == Scope::Whole => return self.batch_norm(),
+            0 if self.scope != Scope::Chains => return self.batch_norm(),
             1 => {
                 attributes.push("meanvar".to_owned());
                 self.maybe(&mut attributes, "eps", &["1e-5", "1e-4"]);
@@ -550,21 +576,21 @@ impl Draw {
             let chain = self.chain(shape, items, depth + 1).0;
             return self.repeat(chain, shape);
         }
-        if depth < DEPTH && self.scope == Scope::Whole && self.chance(1, 5) {
+        if depth < DEPTH && self.scope != Scope::Chains && self.chance(1, 5) {
             return self.join(shape, depth + 1);
         }
         Item::Layer(match shape {
             Shape::Vector(_) => match self.size(0, 3) {
                 0 => self.activation(),
-                1 if self.scope == Scope::Whole => self.batch_norm(),
+                1 if self.scope != Scope::Chains => self.batch_norm(),
                 _ => {
-                    let units = self.size(1, 20);
+                    let units = self.units();
                     self.fully(units, false)
                 }
             },
             Shape::Image(channels, height, width) => match self.size(0, 19) {
                 0..8 => {
-                    let (filters, keep) = (self.size(1, 4) * 4, self.chance(1, 2));
+                    let (filters, keep) = (self.filters(), self.chance(1, 2));
                     let window = self.window(height, width, keep);
                     self.convolution(channels, filters, window)
                 }
@@ -576,7 +602,7 @@ impl Draw {
                 16 | 17 => self.activation(),
                 18 if depth == 0 => self.global(),
                 _ if depth == 0 => {
-                    let units = self.size(1, 20);
+                    let units = self.units();
                     self.fully(units, false)
                 }
                 _ => self.activation(),
@@ -601,7 +627,7 @@ impl Draw {
         let branches = match shape {
             Shape::Image(channels, height, width) if reduce => {
                 let window = self.window(height, width, false);
-                let filters = self.size(1, 4) * 4;
+                let filters = self.filters();
                 (0..self.size(2, 3))
                     .map(|_| self.reducing(channels, window, filters, sign == '+'))
                     .collect()
@@ -615,7 +641,7 @@ impl Draw {
                 self.beside_identity(|draw| vec![Item::Layer(draw.fully(target, false))])
             }
             _ => {
-                let units = self.size(1, 20);
+                let units = self.units();
                 let branch = |draw: &mut Self| {
                     let items = draw.size(0, 1);
                     let mut chain = draw.chain(shape, items, DEPTH).0;
@@ -652,7 +678,7 @@ impl Draw {
             };
             let item = match self.size(0, 5) {
                 0 | 1 => {
-                    let (filters, window) = (self.size(1, 4) * 4, self.window(height, width, true));
+                    let (filters, window) = (self.filters(), self.window(height, width, true));
                     Item::Layer(self.convolution(channels, filters, window))
                 }
                 3 => Item::Layer(self.activation()),

@@ -156,7 +156,7 @@ impl Convolution {
             .weighted(input.signal, gain, window::stride(&self.window))
     }
 
-    fn product(&self, site: &Site, machine: &Machine) -> Product {
+    fn product(&self, site: &Site, machine: &Machine) -> Arc<Product> {
         let src = site.source().view;
         Product::convolution(
             src,

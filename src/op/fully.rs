@@ -92,7 +92,7 @@ impl Fully {
         self.learned.weighted(input.signal, gain, 0.0)
     }
 
-    fn product(&self, site: &Site, machine: &Machine) -> Product {
+    fn product(&self, site: &Site, machine: &Machine) -> Arc<Product> {
         let src = site.source().view;
         // In memory the weight's depth is the input's own order, so the product sees one 1 x 1 filter over C * H * W.
         let panels = self.panels(src.shape, machine);

@@ -1,5 +1,7 @@
 //! What C and F have in common beside their product: bias, activation, dropout and initial values.
 
+use std::sync::Arc;
+
 use super::activation::Function;
 use super::attribute::{ANY_REAL, Arguments, Attribute, POSITIVE_REAL, Type};
 use super::dropout::{Dropout, output_backward};
@@ -183,7 +185,7 @@ impl Learned {
     /// Asks for the forward steps around the product; returns what is kept.
     pub(super) fn forward(
         &self,
-        product: &Product,
+        product: &Arc<Product>,
         site: &Site,
         machine: &Machine,
         ledger: &mut Ledger,
@@ -201,7 +203,7 @@ impl Learned {
     /// Asks for the backward steps around the product, which sees tensors through `seen`.
     pub(super) fn backward(
         &self,
-        product: &Product,
+        product: &Arc<Product>,
         site: &Site,
         back: &Back,
         seen: fn(&View) -> View,

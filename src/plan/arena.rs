@@ -53,8 +53,25 @@ const FEW: usize = 3_000;
 /// How much work is put into mending a packing: pairs of items looked at.
 const EFFORT: usize = 60_000_000;
 
-/// Offsets for all items, and the arena's size. The same items give the same offsets.
-pub fn place(items: &[Item]) -> (Vec<u64>, u64) {
+/// Offsets for all items, and the arena's size, where the largest allocation is `region` bytes, a multiple of the
+/// alignment: a larger arena is several allocations, one after another, and no item lies across two of them. (An item that
+/// is larger than a region lies across all the same: such a plan fits no device.) The same items give the same offsets.
+pub fn place(items: &[Item], region: u64) -> (Vec<u64>, u64) {
+    let best = place_whole(items);
+    if best.1 <= region || items.iter().any(|item| item.bytes > region) {
+        return best;
+    }
+    let mut in_time: Vec<usize> = (0..items.len()).collect();
+    in_time.sort_by_key(|&i| (items[i].lifetime.start, Reverse(items[i].lifetime.end), i));
+    let mut by_size = in_time.clone();
+    by_size.sort_by_key(|&i| Reverse(items[i].bytes));
+    let orders = [in_time, by_size];
+    let packings = orders.iter().map(|order| place_in(items, order, region));
+    packings.min_by_key(|packing| packing.1).unwrap_or(best)
+}
+
+/// [`place`] in one allocation.
+fn place_whole(items: &[Item]) -> Packing {
     let bound = lower_bound(items);
     let mut best: Packing = sweep(items, false);
     let mut keep = |packing: Packing| {
@@ -79,7 +96,7 @@ pub fn place(items: &[Item]) -> (Vec<u64>, u64) {
     let rounds = EFFORT / (items.len() * items.len()).max(1) / 4;
     for mut order in [by_size, by_need, by_area, by_length] {
         for _ in 0..=rounds.clamp(4, 400) {
-            let (offsets, size) = place_in(items, &order);
+            let (offsets, size) = place_in(items, &order, u64::MAX);
             let top: Vec<usize> = (0..items.len())
                 .filter(|&i| offsets[i] + items[i].bytes == size)
                 .collect();
@@ -109,8 +126,15 @@ fn fullest(items: &[Item]) -> Vec<u64> {
     items.iter().map(|item| most(item).unwrap_or(0)).collect()
 }
 
-/// Places items in an order, each into the lowest gap that is free for its whole lifetime.
-fn place_in(items: &[Item], order: &[usize]) -> Packing {
+/// Places items in an order, each into the lowest gap that is free for its whole lifetime and lies in one region.
+fn place_in(items: &[Item], order: &[usize], region: u64) -> Packing {
+    let inside = |offset: u64, bytes: u64| {
+        if offset % region + bytes > region {
+            offset.next_multiple_of(region)
+        } else {
+            offset
+        }
+    };
     let mut offsets = vec![0; items.len()];
     // What is placed, by offset.
     let mut placed: Vec<usize> = Vec::with_capacity(items.len());
@@ -125,7 +149,7 @@ fn place_in(items: &[Item], order: &[usize]) -> Packing {
             if offset + item.bytes <= offsets[other] {
                 break;
             }
-            offset = offset.max(offsets[other] + items[other].bytes);
+            offset = inside(offset.max(offsets[other] + items[other].bytes), item.bytes);
         }
         offsets[i] = offset;
         size = size.max(offset + item.bytes);
@@ -270,9 +294,34 @@ mod tests {
             item(128, 3..5),
         ];
         assert_eq!(lower_bound(&items), 384);
-        let packing = place(&items);
+        let packing = place(&items, u64::MAX);
         sound(&items, &packing);
         assert_eq!(packing.1, 384);
+    }
+
+    #[test]
+    fn no_item_lies_across_two_allocations() {
+        let mut random = Stream::new(2, Purpose::Dropout, 0, 0);
+        let mut several = 0;
+        for _ in 0..300 {
+            let items: Vec<Item> = (0..30)
+                .map(|_| {
+                    let start = random.random_range(0..30);
+                    item(
+                        128 * random.random_range(0..20),
+                        start..start + random.random_range(1..15),
+                    )
+                })
+                .collect();
+            let region = 128 * random.random_range(20..100);
+            let packing = place(&items, region);
+            sound(&items, &packing);
+            for (offset, item) in packing.0.iter().zip(&items) {
+                assert!(offset % region + item.bytes <= region);
+            }
+            several += usize::from(packing.1 > region);
+        }
+        assert!(several > 50, "{several}");
     }
 
     #[test]
@@ -288,10 +337,10 @@ mod tests {
                 })
                 .collect();
             for packing in [
-                place(&items),
+                place(&items, u64::MAX),
                 sweep(&items, false),
                 sweep(&items, true),
-                place_in(&items, &(0..count as usize).collect::<Vec<_>>()),
+                place_in(&items, &(0..count as usize).collect::<Vec<_>>(), u64::MAX),
             ] {
                 sound(&items, &packing);
             }

@@ -105,6 +105,9 @@ pub struct Plan {
     pub buffers: Vec<Buffer>,
     /// Size of the arena in bytes.
     pub arena_bytes: u64,
+    /// The most that one allocation of it may have: a larger arena is several, each of so many bytes but the last. A
+    /// buffer lies in the one at its offset divided by this.
+    pub region_bytes: u64,
     /// The largest sum of bytes alive at one step: no arena can be smaller.
     pub lower_bound_bytes: u64,
     /// What the outputs of all layers would take alone, in training their gradients too: no slack, nothing shared.
@@ -142,13 +145,18 @@ impl Plan {
             .sum()
     }
 
-    /// The largest of its allocations: the arena is one, each persistent buffer another.
+    /// The largest of its allocations: the arena, in several where one may not be so large, and each persistent buffer.
     pub fn largest_allocation(&self) -> u64 {
-        let persistent = self
-            .buffers
-            .iter()
-            .filter(|b| b.placement == Placement::Persistent);
-        persistent.map(|b| b.bytes).fold(self.arena_bytes, u64::max)
+        let used = self.buffers.iter().filter(|b| !b.lifetime.is_empty());
+        let largest = used.map(|buffer| buffer.bytes).max().unwrap_or(0);
+        largest.max(self.arena_bytes.min(self.region_bytes))
+    }
+
+    /// The sizes of the arena's allocations.
+    pub fn regions(&self) -> impl Iterator<Item = u64> + '_ {
+        let region = self.region_bytes.max(1);
+        (0..self.arena_bytes.div_ceil(region))
+            .map(move |index| region.min(self.arena_bytes - index * region))
     }
 
     /// All bytes that the plan takes on a device.
@@ -219,7 +227,9 @@ pub fn assemble(mut plan: Plan, parts: Parts, limits: &Limits) -> Plan {
             lifetime: lifetimes[i].clone(),
         })
         .collect();
-    let (offsets, size) = arena::place(&items);
+    let region = limits.allocation_bytes / limits.alignment_bytes * limits.alignment_bytes;
+    let (offsets, size) = arena::place(&items, region.max(limits.alignment_bytes));
+    plan.region_bytes = region;
     plan.arena_bytes = size;
     plan.lower_bound_bytes = arena::lower_bound(&items);
     let mut placements = vec![Placement::Arena { offset: 0 }; lifetimes.len()];
@@ -230,13 +240,18 @@ pub fn assemble(mut plan: Plan, parts: Parts, limits: &Limits) -> Plan {
         placements[id.0] = Placement::Persistent;
         lifetimes[id.0] = 0..count;
     }
-    let facts = parts.ledger.buffers.iter().zip(placements).zip(lifetimes);
+    let facts = parts
+        .ledger
+        .buffers
+        .into_iter()
+        .zip(placements)
+        .zip(lifetimes);
     plan.buffers = facts
         .map(|((request, placement), lifetime)| Buffer {
-            name: request.name.clone(),
+            bytes: bytes(&request),
+            name: request.name,
             element: request.element,
             elements: request.elements,
-            bytes: bytes(request),
             placement,
             lifetime,
         })

@@ -25,7 +25,7 @@ use crate::plan::{Buffer, Placement, Plan};
 #[derive(Debug, Default)]
 pub struct Memory {
     /// The newest arena; older plans may keep older ones alive.
-    arena: Option<Arc<Region>>,
+    arena: Option<Arc<Regions>>,
     persistent: HashMap<Name, Persistent>,
     /// Bytes of every allocation so far.
     pub allocated_bytes: u64,
@@ -36,6 +36,19 @@ pub struct Memory {
 struct Region {
     memory: Mem,
     bytes: u64,
+}
+
+/// The allocations of an arena: one, or several where the device allows none so large.
+type Regions = Vec<Region>;
+
+/// Whether these allocations serve a plan.
+fn serve(regions: &Regions, plan: &Plan) -> bool {
+    let sizes: Vec<u64> = plan.regions().collect();
+    sizes.len() <= regions.len()
+        && sizes
+            .iter()
+            .zip(regions)
+            .all(|(&bytes, region)| bytes <= region.bytes)
 }
 
 /// A buffer that plans share by its name.
@@ -53,7 +66,7 @@ pub struct Buffers {
     /// Sub-buffers of the arena, and shared persistent buffers; nothing for buffers that no step touches.
     list: Vec<Option<Mem>>,
     /// Released after its sub-buffers: fields are dropped in this order.
-    _arena: Option<Arc<Region>>,
+    _arena: Option<Arc<Regions>>,
 }
 
 /// Newest first: NVIDIA's driver (580) crashes where sub-buffers are released in the order in which they were made.
@@ -88,7 +101,9 @@ impl Memory {
                     let arena = arena
                         .as_ref()
                         .expect("internal error: a buffer in an arena of no bytes");
-                    let part = part(arena, offset, buffer).map_err(|failure| {
+                    let region = &arena[(offset / plan.region_bytes) as usize];
+                    let inside = offset % plan.region_bytes;
+                    let part = part(region, inside, buffer).map_err(|failure| {
                         queue.failed(failure, format!("while `{}` was placed", buffer.name))
                     })?;
                     Some(part)
@@ -103,28 +118,33 @@ impl Memory {
     }
 
     /// The arena for a plan: the one there is where it is large enough, else a new one.
-    fn arena_for(&mut self, queue: &Queue, plan: &Plan) -> Result<Option<Arc<Region>>, Diagnostic> {
+    fn arena_for(
+        &mut self,
+        queue: &Queue,
+        plan: &Plan,
+    ) -> Result<Option<Arc<Regions>>, Diagnostic> {
         if plan.arena_bytes == 0 {
             return Ok(None);
         }
-        if let Some(arena) = self
-            .arena
-            .as_ref()
-            .filter(|arena| arena.bytes >= plan.arena_bytes)
-        {
+        if let Some(arena) = self.arena.as_ref().filter(|arena| serve(arena, plan)) {
             return Ok(Some(Arc::clone(arena)));
         }
         // Where no plan uses the old one, it goes before the new one comes.
         if let Some(old) = self.arena.take().and_then(Arc::into_inner) {
-            self.allocated_bytes -= old.bytes;
+            self.allocated_bytes -= old.iter().map(|region| region.bytes).sum::<u64>();
         }
         // Sixteen zeros make drivers that allocate at the first use (NVIDIA's) do it now, where a lack can be told.
-        let zeros = plan.arena_bytes.min(16);
-        let memory = self.allocate(queue, plan, "the arena", plan.arena_bytes, zeros)?;
-        let arena = Arc::new(Region {
-            memory,
-            bytes: plan.arena_bytes,
-        });
+        let mut regions = Regions::new();
+        for bytes in plan.regions() {
+            match self.allocate(queue, plan, "the arena", bytes, bytes.min(16)) {
+                Ok(memory) => regions.push(Region { memory, bytes }),
+                Err(fault) => {
+                    self.allocated_bytes -= regions.iter().map(|region| region.bytes).sum::<u64>();
+                    return Err(fault);
+                }
+            }
+        }
+        let arena = Arc::new(regions);
         self.arena = Some(Arc::clone(&arena));
         Ok(Some(arena))
     }
@@ -216,11 +236,8 @@ impl Memory {
     /// Refuses a plan that cannot fit, before anything is allocated: some drivers accept more than there is.
     fn check_size(&self, queue: &Queue, plan: &Plan) -> Result<(), Diagnostic> {
         let limits = &queue.found.limits;
-        let arena = self
-            .arena
-            .as_ref()
-            .filter(|arena| arena.bytes >= plan.arena_bytes)
-            .map_or(plan.arena_bytes, |_| 0);
+        let known = self.arena.as_ref().is_some_and(|arena| serve(arena, plan));
+        let arena = if known { 0 } else { plan.arena_bytes };
         let new = || {
             let known = |buffer: &&Buffer| self.persistent.contains_key(&buffer.name);
             plan.buffers
@@ -233,7 +250,7 @@ impl Memory {
         if needed > free {
             return Err(self.too_small(queue, plan, needed, free));
         }
-        let largest = new().map(|buffer| buffer.bytes).fold(arena, u64::max);
+        let largest = plan.largest_allocation();
         if largest > limits.allocation_bytes {
             return Err(self
                 .too_small(queue, plan, largest, limits.allocation_bytes)

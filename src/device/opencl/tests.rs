@@ -102,6 +102,7 @@ fn plan(name: &str, factor: usize, precision: Precision, room: u64) -> Arc<Plan>
             persistent(Name::of(&owner).word("value")),
         ],
         arena_bytes: room * 4096,
+        region_bytes: u64::MAX,
         lower_bound_bytes: 0,
         tensor_bytes: 0,
         parameters: Vec::new(),

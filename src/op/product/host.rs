@@ -4,6 +4,7 @@
 //! taken in an order that does not depend on the number of threads.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -20,7 +21,7 @@ use super::matrix::{Matrix, Threads, multiply};
 #[derive(Debug)]
 pub struct Forward {
     /// The geometry.
-    pub product: Product,
+    pub product: Arc<Product>,
     /// What runs after the bias.
     pub act: Function,
     /// Whether there is a bias.
@@ -31,7 +32,7 @@ pub struct Forward {
 #[derive(Debug)]
 pub struct BackwardData {
     /// The geometry; its `dst` is not used.
-    pub product: Product,
+    pub product: Arc<Product>,
     /// The layout of `d_dst`.
     pub d_dst: View,
     /// The layout of `d_src`.
@@ -44,7 +45,7 @@ pub struct BackwardData {
 #[derive(Debug)]
 pub struct BackwardWeight {
     /// The geometry; its `dst` is not used.
-    pub product: Product,
+    pub product: Arc<Product>,
     /// The layout of `d_dst`.
     pub d_dst: View,
     /// Images of a chunk.

@@ -7,6 +7,8 @@ pub mod host;
 pub mod matrix;
 pub mod tile;
 
+use std::sync::Arc;
+
 use super::activation::Function;
 use super::emit::{BufferId, Call, Element, Kernel, Ledger, Machine, Scalar, Site, Slot, Tensor};
 use super::limits::Class;
@@ -40,13 +42,15 @@ pub struct Product {
 
 impl Product {
     /// A convolution's product.
-    pub fn convolution(src: View, dst: View, window: Window, panels: Panels) -> Self {
-        Self {
+    ///
+    /// All its steps share it: a plan has many.
+    pub fn convolution(src: View, dst: View, window: Window, panels: Panels) -> Arc<Self> {
+        Arc::new(Self {
             src,
             dst,
             window,
             panels,
-        }
+        })
     }
 
     /// Images, of which a fully connected layer has one.
@@ -119,15 +123,21 @@ impl Product {
     }
 
     /// `dst = act(bias + src * weight)`.
-    pub fn forward(&self, site: &Site, act: Function, machine: &Machine, ledger: &mut Ledger) {
+    pub fn forward(
+        self: &Arc<Self>,
+        site: &Site,
+        act: Function,
+        machine: &Machine,
+        ledger: &mut Ledger,
+    ) {
         let (oh, ow) = self.output();
         let tiled = machine.limits.class == Class::Cpu;
         let bias = site.parameters.get(1);
-        let (product, machine, has_bias) = (*self, *machine, bias.is_some());
+        let (product, machine, has_bias) = (Arc::clone(self), *machine, bias.is_some());
         let kernel = move || {
             let Self {
                 src, dst, panels, ..
-            } = &product;
+            } = &*product;
             let kernel = if tiled {
                 product.kernel("product_forward_tiled", "FORWARD_TILED")
             } else {
@@ -159,7 +169,7 @@ impl Product {
         let mut call = Call::new(
             kernel,
             Forward {
-                product: *self,
+                product: Arc::clone(self),
                 act,
                 bias: bias.is_some(),
             },
@@ -176,9 +186,20 @@ impl Product {
         );
     }
 
+    /// A kernel of the input gradient: its function, and the define of its part of the file.
+    fn data_kernel(
+        &self,
+        (function, part): (&'static str, &'static str),
+        d_dst: &View,
+        d_src: &View,
+    ) -> Kernel {
+        let kernel = d_dst.define(self.kernel(function, part), D_DST);
+        d_src.define(kernel, D_SRC)
+    }
+
     /// `d_src`, from `d_dst` and the weights.
     pub fn backward_data(
-        &self,
+        self: &Arc<Self>,
         site: &Site,
         d_dst: Tensor,
         d_src: Tensor,
@@ -187,23 +208,19 @@ impl Product {
     ) {
         let weight = site.parameters[0].value;
         let (ih, iw) = self.input();
-        let product = *self;
-        let views = move |function, part| {
-            let kernel = d_dst.view.define(product.kernel(function, part), D_DST);
-            d_src.view.define(kernel, D_SRC)
-        };
         let name = site.named("backward.data");
         if machine.limits.class != Class::Cpu {
+            let product = Arc::clone(self);
             let kernel = move || {
                 let panels = &product.panels;
-                views("product_backward_data_naive", "BACKWARD_DATA_NAIVE").global([
-                    panels.groups * panels.inputs,
-                    ih * iw,
-                    product.images(),
-                ])
+                let global = [panels.groups * panels.inputs, ih * iw, product.images()];
+                let parts = ("product_backward_data_naive", "BACKWARD_DATA_NAIVE");
+                product
+                    .data_kernel(parts, &d_dst.view, &d_src.view)
+                    .global(global)
             };
             let host = BackwardData {
-                product: *self,
+                product: Arc::clone(self),
                 d_dst: d_dst.view,
                 d_src: d_src.view,
                 transposed: None,
@@ -241,6 +258,7 @@ impl Product {
         let tiles = iw.div_ceil(stride).div_ceil(tile.rows);
         for first in (0..all).step_by(most) {
             let count = most.min(all - first);
+            let product = Arc::clone(self);
             let kernel = move || {
                 product
                     .kernel("product_transpose_weight", "TRANSPOSE_WEIGHT")
@@ -267,8 +285,10 @@ impl Product {
                     .write(buffer)
                     .size(first),
             );
+            let product = Arc::clone(self);
             let kernel = move || {
-                let mut kernel = views("product_backward_data_tiled", "BACKWARD_DATA_TILED");
+                let parts = ("product_backward_data_tiled", "BACKWARD_DATA_TILED");
+                let mut kernel = product.data_kernel(parts, &d_dst.view, &d_src.view);
                 kernel
                     .defines
                     .retain(|(key, _)| *key != "NR" && *key != "PANELS");
@@ -280,7 +300,7 @@ impl Product {
                     .single()
             };
             let host = BackwardData {
-                product: *self,
+                product: Arc::clone(self),
                 d_dst: d_dst.view,
                 d_src: d_src.view,
                 transposed: Some((transposed, panels)),
@@ -299,7 +319,7 @@ impl Product {
 
     /// `d_weight`, and `d_bias` where there is a bias.
     pub fn backward_parameters(
-        &self,
+        self: &Arc<Self>,
         site: &Site,
         d_dst: Tensor,
         machine: &Machine,
@@ -313,7 +333,7 @@ impl Product {
                     let value = site.parameters[0].value;
                     let kernel = self.weight_kernel(d_dst, self.images(), 1, Some(rule), machine);
                     let host = BackwardWeight {
-                        product: *self,
+                        product: Arc::clone(self),
                         d_dst: d_dst.view,
                         chunk: 1,
                         update: Some(rule),
@@ -342,16 +362,16 @@ impl Product {
     }
 
     fn weight_kernel(
-        &self,
+        self: &Arc<Self>,
         d_dst: Tensor,
         chunk: usize,
         chunks: usize,
         update: Option<Rule>,
         machine: &Machine,
     ) -> impl Fn() -> Kernel + Send + Sync + 'static {
-        let (product, machine) = (*self, *machine);
+        let (product, machine) = (Arc::clone(self), *machine);
         move || {
-            let Self { panels: packed, .. } = &product;
+            let Self { panels: packed, .. } = &*product;
             let kernel = |function, part| {
                 let kernel = product.src.define(product.kernel(function, part), SRC);
                 let kernel = d_dst.view.define(kernel, D_DST);
@@ -404,7 +424,7 @@ impl Product {
     }
 
     fn backward_weight(
-        &self,
+        self: &Arc<Self>,
         name: Name,
         site: &Site,
         d_dst: Tensor,
@@ -423,7 +443,7 @@ impl Product {
         let chunks = self.images().div_ceil(chunk);
         let kernel = self.weight_kernel(d_dst, chunk, chunks, None, machine);
         let host = BackwardWeight {
-            product: *self,
+            product: Arc::clone(self),
             d_dst: d_dst.view,
             chunk,
             update: None,

@@ -305,6 +305,7 @@ impl<'a> Lowering<'a> {
             gradient_steps,
             buffers: Vec::new(),
             arena_bytes: 0,
+            region_bytes: 0,
             lower_bound_bytes: 0,
             tensor_bytes,
             parameters: self.parameters,

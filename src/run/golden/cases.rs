@@ -280,6 +280,7 @@ impl Rig<'_> {
             gradient_steps: steps,
             buffers: Vec::new(),
             arena_bytes: 0,
+            region_bytes: 0,
             lower_bound_bytes: 0,
             tensor_bytes: 0,
             parameters: Vec::new(),
