@@ -129,7 +129,9 @@ impl OpenClDevice {
     /// E0704 the device failed.
     pub fn clear(&mut self) -> Result<(), Diagnostic> {
         self.finish()?;
-        self.held.plans.iter_mut().for_each(|plan| *plan = None);
+        // Newest first, see `Buffers`.
+        let plans = self.held.plans.iter_mut().rev();
+        plans.for_each(|plan| *plan = None);
         self.held.memory = Memory::default();
         Ok(())
     }
@@ -290,6 +292,8 @@ impl Device for OpenClDevice {
 impl Drop for OpenClDevice {
     fn drop(&mut self) {
         if !self.lost && self.held.queue.finish().is_ok() {
+            // Newest first, see `Buffers`.
+            while self.held.plans.pop().is_some() {}
             // SAFETY: dropped once, here, and not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.held) };
         }
