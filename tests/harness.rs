@@ -8,6 +8,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use netc::ir::{self, Graph};
+use netc::op::shape::Shape;
+use netc::source::Source;
+use netc::syntax;
 use tempfile::TempDir;
 
 /// No command of these tests may take longer.
@@ -450,4 +454,17 @@ pub fn picture(name: &str, seed: u8) -> Vec<u8> {
 /// Whether the long proofs run too (`tests/run.sh --long`).
 pub fn long() -> bool {
     std::env::var_os("NETC_LONG").is_some_and(|value| value == "1")
+}
+
+/// The graph of a good text; `input` is the input's shape where the text has none.
+#[track_caller]
+pub fn graph(text: &str, input: Option<[usize; 3]>) -> Graph {
+    let (tree, faults) = syntax::parse(&Source::new("a.net", text));
+    assert!(faults.is_empty(), "{faults:?}\n{text}");
+    let options = ir::Options {
+        input: input.map(|[channels, height, width]| Shape::image(channels, height, width)),
+        ..ir::Options::default()
+    };
+    let (graph, faults) = ir::build(&tree, &options);
+    graph.unwrap_or_else(|| panic!("{faults:?}\n{text}"))
 }

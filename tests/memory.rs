@@ -6,23 +6,20 @@
 use std::sync::Arc;
 
 use netc::device::{self, Device};
-use netc::ir::{self, Graph};
+use netc::ir::Graph;
 use netc::op::emit::{BufferId, Element, Machine, Scalars};
 use netc::op::name::Name;
 use netc::op::optimizer::Sgd;
 use netc::op::parameter::Role;
 use netc::op::real::Precision;
-use netc::op::shape::Shape;
 use netc::plan::budget::{Job, Room};
 use netc::plan::lower::{Head, Options, lower};
 use netc::plan::{Buffer, Limits, Mode, Placement, Plan};
 use netc::random::{Purpose, Stream};
 use netc::run::runner::Runner;
 use netc::run::session::{Session, initial_values};
-use netc::source::Source;
-use netc::syntax;
 
-use crate::harness::{long, text_of};
+use crate::harness::{graph, long, text_of};
 use crate::random_nets::{RandomNet, Scope};
 
 const SGD: Sgd = Sgd {
@@ -32,17 +29,6 @@ const SGD: Sgd = Sgd {
 };
 
 const NETS: [&str; 5] = ["small", "kishida", "alexnet", "residual", "dense"];
-
-fn graph(text: &str, input: Option<[usize; 3]>) -> Graph {
-    let (tree, faults) = syntax::parse(&Source::new("a.net", text));
-    assert!(faults.is_empty(), "{faults:?}\n{text}");
-    let options = ir::Options {
-        input: input.map(|[channels, height, width]| Shape::image(channels, height, width)),
-        ..ir::Options::default()
-    };
-    let (graph, faults) = ir::build(&tree, &options);
-    graph.unwrap_or_else(|| panic!("{faults:?}\n{text}"))
-}
 
 fn of_repository(name: &str) -> Graph {
     graph(&text_of(&format!("nets/{name}.net")), None)
@@ -393,6 +379,16 @@ fn a_batch_that_does_not_fit_is_told_with_the_largest_that_does() {
     assert!(batch >= 50);
     let help = error.help.unwrap();
     assert!(help.ends_with(&format!("`--batch {batch}`")), "{help}");
+    assert!(error.notes.is_empty(), "{:?}", error.notes);
+    let deep = graph_of_deep();
+    let job = self::job(&deep);
+    let limit = job.plans(16).total_bytes() - 1;
+    let error = job.fitting(16, &room(limit), None).unwrap_err();
+    assert!(
+        error.notes[0].contains(&format!("train.memory_limit = \"{limit} B\"")),
+        "{error:?}"
+    );
+    let job = self::job(&graph);
     let allocation = Room {
         memory: u64::MAX,
         allocation: 20_000_000,
@@ -402,6 +398,10 @@ fn a_batch_that_does_not_fit_is_told_with_the_largest_that_does() {
         error.message.contains("20000000 bytes that one allocation"),
         "{error:?}"
     );
+}
+
+fn graph_of_deep() -> Graph {
+    graph(DEEP, None)
 }
 
 /// Deep enough for recomputation to save something, wide enough to show an error.
@@ -416,7 +416,7 @@ fn recomputed_outputs_change_no_bit() {
         ("cpu", Precision::F32),
     ] {
         let mut device = device::open(name).unwrap();
-        let graph = graph(DEEP, None);
+        let graph = graph_of_deep();
         let job = Job {
             machine: machine(&*device, precision),
             ..job(&graph)
@@ -444,11 +444,14 @@ fn recomputed_outputs_change_no_bit() {
 
 #[test]
 fn a_limit_that_nothing_reaches_is_refused() {
-    let graph = graph(DEEP, None);
+    let graph = graph_of_deep();
     let job = job(&graph);
     let error = job.fitting(16, &room(u64::MAX), Some(30_000)).unwrap_err();
     assert!(error.message.contains("30000 are available"), "{error:?}");
-    assert!(error.notes[0].contains("recomputed"), "{error:?}");
+    assert!(
+        error.notes[0].contains("computed again already"),
+        "{error:?}"
+    );
 }
 
 #[test]

@@ -2,30 +2,16 @@
 
 use std::path::Path;
 
-use netc::ir::{self, Graph};
+use netc::ir::Graph;
 use netc::op::emit::Machine;
 use netc::op::limits::Limits;
 use netc::op::optimizer::Sgd;
 use netc::op::real::Precision;
-use netc::op::shape::Shape;
 use netc::plan::Plan;
 use netc::plan::lower::{Options, lower};
-use netc::source::Source;
-use netc::syntax;
 
-use crate::harness::{files_below, root, text_of};
+use crate::harness::{files_below, graph, root, text_of};
 use crate::random_nets::{RandomNet, Scope};
-
-fn graph(text: &str, input: Option<[usize; 3]>) -> Graph {
-    let (tree, faults) = syntax::parse(&Source::new("a.net", text));
-    assert!(faults.is_empty(), "{faults:?}\n{text}");
-    let options = ir::Options {
-        input: input.map(|[channels, height, width]| Shape::image(channels, height, width)),
-        ..ir::Options::default()
-    };
-    let (graph, faults) = ir::build(&tree, &options);
-    graph.unwrap_or_else(|| panic!("{faults:?}\n{text}"))
-}
 
 /// The plans of training and inference, on the nominal device.
 fn plans(graph: &Graph, batch: usize) -> [Plan; 2] {

@@ -1,37 +1,23 @@
 //! Random networks: the shape that the graph infers is the shape that the host engine computes.
 //!
 //! Before a layer runs, its output is filled with NaN. Afterwards every one of the elements that the graph foretells has
-//! a finite number: no element is left out. That none is written beyond them is what `plan` and its tests see to.
+//! a finite number: no element is left out. That none is written beyond them is what the sentinels of memory.rs see to.
 
 use std::sync::Arc;
 
 use netc::device;
-use netc::ir::{self, Graph};
+use netc::ir::Graph;
 use netc::op::emit::{Machine, Scalars};
 use netc::op::real::Precision;
 use netc::op::shape::Shape;
 use netc::plan::lower::{Options, lower};
 use netc::run::runner::Runner;
 use netc::run::session::initial_values;
-use netc::source::Source;
-use netc::syntax;
 
-use crate::harness::long;
+use crate::harness::{graph, long};
 use crate::random_nets::{RandomNet, Scope};
 
 const BATCH: usize = 2;
-
-fn graph(net: &RandomNet, text: &str) -> Graph {
-    let (tree, faults) = syntax::parse(&Source::new("random.net", text));
-    assert!(faults.is_empty(), "{faults:?}\n{text}");
-    let [channels, height, width] = net.input;
-    let options = ir::Options {
-        input: Some(Shape::image(channels, height, width)),
-        ..ir::Options::default()
-    };
-    let (graph, faults) = ir::build(&tree, &options);
-    graph.unwrap_or_else(|| panic!("{faults:?}\n{text}"))
-}
 
 /// Runs a network forward, layer by layer; says which outputs were filled with NaN first.
 fn demand_whole_outputs(graph: &Graph, text: &str) -> usize {
@@ -110,7 +96,7 @@ fn inferred_shapes_are_computed_shapes() {
     for seed in 0..seeds {
         let net = RandomNet::new(seed, Scope::Whole);
         let text = net.plain();
-        let graph = graph(&net, &text);
+        let graph = graph(&text, Some(net.input));
         layers += graph.nodes.len();
         filled += demand_whole_outputs(&graph, &text);
     }

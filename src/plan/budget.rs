@@ -249,15 +249,22 @@ impl Job<'_> {
         if plans.fit(&room) {
             return Ok(plans);
         }
-        let least = if limit.is_some() {
-            match self.shrink(batch, &room, &plans) {
-                Ok(plans) => return Ok(plans),
-                Err(least) => Some(least),
-            }
-        } else {
-            None
+        let shrunk = self.shrink(batch, &room, &plans);
+        let (needed, note) = match (shrunk, limit) {
+            (Ok(plans), Some(_)) => return Ok(plans),
+            (Ok(_), None) => (
+                plans.total_bytes(),
+                Some(format!(
+                    "with `train.memory_limit = \"{} B\"` it fits: outputs are then computed again instead of kept",
+                    room.memory
+                )),
+            ),
+            (Err(least), Some(_)) => (
+                least,
+                Some("outputs are computed again already where that saves memory".into()),
+            ),
+            (Err(_), None) => (plans.total_bytes(), None),
         };
-        let needed = least.unwrap_or_else(|| plans.total_bytes());
         let device = self.device;
         let what = if self.optimizer.is_some() {
             "training"
@@ -276,8 +283,8 @@ impl Job<'_> {
             )
         };
         let mut diagnostic = Diagnostic::error(Code::E0703, message);
-        if least.is_some() {
-            diagnostic = diagnostic.note("outputs are recomputed already where that saves memory");
+        if let Some(note) = note {
+            diagnostic = diagnostic.note(note);
         }
         Err(match self.largest_batch(&room, batch) {
             Some(largest) => diagnostic.help(format!(
