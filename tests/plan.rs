@@ -77,6 +77,17 @@ fn arenas_of_random_networks_are_near_their_lower_bounds() {
 }
 
 #[test]
+fn the_number_of_steps_is_bounded_however_large_the_batch_or_the_layer() {
+    let alexnet = graph(&text_of("nets/alexnet.net"), None);
+    let wide = graph("input 64x256x256 F100000 -> F10", None);
+    for (graph, batch) in [(&alexnet, i32::MAX as usize), (&wide, 7)] {
+        for plan in plans(graph, batch) {
+            assert!(plan.steps.len() < 2_000, "{}", plan.steps.len());
+        }
+    }
+}
+
+#[test]
 fn no_step_names_a_buffer_twice() {
     for seed in 0..400 {
         let net = RandomNet::new(seed, Scope::Whole);

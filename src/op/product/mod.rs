@@ -24,6 +24,8 @@ use tile::Tile;
 const BIAS_BLOCK: usize = 64;
 /// Bytes of transposed weights that the input gradient works on at a time.
 const TRANSPOSED_BYTES: u64 = 4 << 20;
+/// Parts that the weights are turned in at most.
+const MOST_PARTS: usize = 64;
 /// Numbers that one work-item sums over all chunks on a CPU.
 const SUM_BLOCK: usize = 1024;
 
@@ -247,7 +249,7 @@ impl Product {
         // A fully connected layer's weights are turned a part at a time: as many panels as stay in a cache.
         let bytes = transposed.elements() as u64 * machine.precision.bytes();
         let parts = if self.panels.groups == 1 {
-            (bytes.div_ceil(TRANSPOSED_BYTES) as usize).clamp(1, transposed.count())
+            (bytes.div_ceil(TRANSPOSED_BYTES) as usize).clamp(1, transposed.count().min(MOST_PARTS))
         } else {
             1
         };

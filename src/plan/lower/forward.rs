@@ -51,6 +51,9 @@ fn group_bytes(class: Class) -> u64 {
     }
 }
 
+/// More groups save no memory that counts, and their steps are many.
+const MOST_GROUPS: usize = 64;
+
 impl Lowering<'_> {
     /// Asks for the forward steps.
     pub(super) fn forward(&mut self) -> Passed {
@@ -131,7 +134,7 @@ impl Lowering<'_> {
             Class::Gpu => 1,
             Class::Cpu | Class::Host => self.machine.limits.cores,
         };
-        let images = images.max(least);
+        let images = images.max(least).max(batch.div_ceil(MOST_GROUPS));
         // As many groups, as alike as can be.
         if images >= batch {
             batch
