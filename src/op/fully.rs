@@ -192,8 +192,9 @@ impl Op for Fully {
     }
 
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
-        self.learned
-            .forward(&self.product(site, machine), site, machine, ledger)
+        let product = self.product(site, machine);
+        self.learned.forward(&product, site, machine, ledger);
+        Vec::new()
     }
 
     fn backward(&self, site: &Site, back: &Back, machine: &Machine, ledger: &mut Ledger) {

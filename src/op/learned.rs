@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::activation::Function;
 use super::attribute::{ANY_REAL, Arguments, Attribute, POSITIVE_REAL, Type};
 use super::dropout::{Dropout, output_backward};
-use super::emit::{Back, BufferId, Ledger, Machine, Site, Tensor};
+use super::emit::{Back, Ledger, Machine, Site, Tensor};
 use super::parameter::{Init, Layout, Panels, Parameter, Role};
 use super::product::Product;
 use super::signal::{Gradient, Latent, Signal, weighted};
@@ -182,22 +182,18 @@ impl Learned {
         d_dst.through(before).square * kept
     }
 
-    /// Asks for the forward steps around the product; returns what is kept.
+    /// Asks for the forward steps around the product. Nothing is kept for the way back but input and output.
     pub(super) fn forward(
         &self,
         product: &Arc<Product>,
         site: &Site,
         machine: &Machine,
         ledger: &mut Ledger,
-    ) -> Vec<BufferId> {
+    ) {
         product.forward(site, self.act, machine, ledger);
-        if !site.training {
-            return Vec::new();
-        }
-        if let Some(dropout) = &self.dropout {
+        if let Some(dropout) = self.dropout.filter(|_| site.training) {
             dropout.forward(site, machine, ledger);
         }
-        vec![site.source().buffer]
     }
 
     /// Asks for the backward steps around the product, which sees tensors through `seen`.

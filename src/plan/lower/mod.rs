@@ -142,11 +142,22 @@ impl<'a> Lowering<'a> {
     fn new(graph: &'a Graph, options: &'a Options, machine: &'a Machine) -> Self {
         let readers = readers(graph);
         let acts = acts(graph, options, &readers);
+        // What a convolution takes; moving a long list to grow it costs more than the rest of planning.
+        let (steps, buffers) = match options.mode {
+            Mode::Training => (13, 11),
+            Mode::Inference => (2, 4),
+        };
+        let layers = graph.nodes.len();
+        let ledger = Ledger {
+            steps: Vec::with_capacity(steps * layers),
+            buffers: Vec::with_capacity(buffers * layers),
+            ..Ledger::default()
+        };
         Self {
             graph,
             options,
             machine,
-            ledger: Ledger::default(),
+            ledger,
             wanted: Vec::new(),
             wishes: Vec::new(),
             readers,
