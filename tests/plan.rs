@@ -77,6 +77,24 @@ fn arenas_of_random_networks_are_near_their_lower_bounds() {
 }
 
 #[test]
+fn arenas_of_ten_thousand_layers_are_near_their_lower_bounds() {
+    let block = "C8 -> +[C8(kernel=5)] -> N(batch) -> N(meanvar)";
+    let blocks = vec![block; 1_999].join(" -> ");
+    for text in [
+        "input 3x32x32 9999*[C8] -> F10".to_owned(),
+        format!("input 3x32x32 {blocks} -> F10"),
+    ] {
+        let graph = graph(&text, None);
+        for batch in [1, 128] {
+            for plan in plans(&graph, batch) {
+                let ratio = ratio(&plan);
+                assert!(ratio <= 1.02, "batch {batch}, {:?}: {ratio}", plan.mode);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_number_of_steps_is_bounded_however_large_the_batch_or_the_layer() {
     let alexnet = graph(&text_of("nets/alexnet.net"), None);
     let wide = graph("input 64x256x256 F100000 -> F10", None);

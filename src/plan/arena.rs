@@ -50,6 +50,12 @@ type Packing = (Vec<u64>, u64);
 /// Up to so many items are placed in orders that are not time's, which takes the square of their number.
 const FEW: usize = 3_000;
 
+/// More items than that are placed by size only where their lives together have so few steps.
+const LIVES: usize = 1_000_000;
+
+/// How often a long plan is mended.
+const SHORT_ROUNDS: usize = 6;
+
 /// How much work is put into mending a packing: pairs of items looked at.
 const EFFORT: usize = 60_000_000;
 
@@ -80,11 +86,19 @@ fn place_whole(items: &[Item]) -> Packing {
         }
         best.1 == bound
     };
-    if keep(sweep(items, true)) || items.len() > FEW {
+    if keep(sweep(items, true)) {
         return best;
     }
     let mut by_size: Vec<usize> = (0..items.len()).collect();
     by_size.sort_by_key(|&i| (Reverse(items[i].bytes), items[i].lifetime.start, i));
+    if items.len() > FEW {
+        // Long plans of short lives (inference of a deep network) can still be placed by size.
+        let lives: usize = items.iter().map(|item| item.lifetime.len()).sum();
+        if lives <= LIVES {
+            mend(items, by_size, SHORT_ROUNDS, place_short, &mut keep);
+        }
+        return best;
+    }
     let mut by_length = by_size.clone();
     by_length.sort_by_key(|&i| Reverse(items[i].lifetime.len()));
     let mut by_area = by_size.clone();
@@ -94,24 +108,82 @@ fn place_whole(items: &[Item]) -> Packing {
     let mut by_need = by_size.clone();
     by_need.sort_by_key(|&i| Reverse(alive[i]));
     let rounds = EFFORT / (items.len() * items.len()).max(1) / 4;
-    for mut order in [by_size, by_need, by_area, by_length] {
-        for _ in 0..=rounds.clamp(4, 400) {
-            let (offsets, size) = place_in(items, &order, u64::MAX);
-            let top: Vec<usize> = (0..items.len())
-                .filter(|&i| offsets[i] + items[i].bytes == size)
-                .collect();
-            if keep((offsets, size)) {
-                return best;
-            }
-            // Where nothing moves, nothing will.
-            if order.starts_with(&top) {
-                break;
-            }
-            order.retain(|i| !top.contains(i));
-            order.splice(0..0, top);
+    let in_order = |items: &[Item], order: &[usize]| place_in(items, order, u64::MAX);
+    for order in [by_size, by_need, by_area, by_length] {
+        if mend(items, order, rounds.clamp(4, 400), in_order, &mut keep) {
+            break;
         }
     }
     best
+}
+
+/// Places items in an order, again and again: what sticks out at the top goes first the next time. Every packing goes to
+/// `keep`, which says whether it is as good as can be; so does this.
+fn mend(
+    items: &[Item],
+    mut order: Vec<usize>,
+    rounds: usize,
+    place: impl Fn(&[Item], &[usize]) -> Packing,
+    keep: &mut impl FnMut(Packing) -> bool,
+) -> bool {
+    for _ in 0..=rounds {
+        let (offsets, size) = place(items, &order);
+        let is_top = |i: usize| offsets[i] + items[i].bytes == size;
+        let (mut next, rest): (Vec<usize>, Vec<usize>) = order.iter().partition(|&&i| is_top(i));
+        // Where nothing moves, nothing will.
+        let stays = order.starts_with(&next);
+        next.extend(rest);
+        if keep((offsets, size)) {
+            return true;
+        }
+        if stays {
+            return false;
+        }
+        order = next;
+    }
+    false
+}
+
+/// [`place_in`] for items of short lives: what an item meets is looked up step by step.
+fn place_short(items: &[Item], order: &[usize]) -> Packing {
+    // Room for the items of each step, one step after another.
+    let mut rooms = vec![0u32; steps(items) + 1];
+    for item in items {
+        rooms[item.lifetime.clone()]
+            .iter_mut()
+            .for_each(|count| *count += 1);
+    }
+    let mut sum = 0;
+    for room in &mut rooms {
+        sum += std::mem::replace(room, sum);
+    }
+    let mut alive = vec![0u32; sum as usize];
+    let mut counts = vec![0u32; rooms.len()];
+    let (mut offsets, mut size, mut met) = (vec![0; items.len()], 0, Vec::new());
+    for &i in order {
+        let item = &items[i];
+        met.clear();
+        for step in item.lifetime.clone() {
+            let at = rooms[step] as usize;
+            met.extend_from_slice(&alive[at..at + counts[step] as usize]);
+        }
+        met.sort_unstable_by_key(|&other| offsets[other as usize]);
+        let mut offset = 0;
+        for &other in &met {
+            let other = other as usize;
+            if offset + item.bytes <= offsets[other] {
+                break;
+            }
+            offset = offset.max(offsets[other] + items[other].bytes);
+        }
+        offsets[i] = offset;
+        size = size.max(offset + item.bytes);
+        for step in item.lifetime.clone() {
+            alive[(rooms[step] + counts[step]) as usize] = i as u32;
+            counts[step] += 1;
+        }
+    }
+    (offsets, size)
 }
 
 /// The largest sum of bytes alive at a step of each item's lifetime.
@@ -341,6 +413,7 @@ mod tests {
                 sweep(&items, false),
                 sweep(&items, true),
                 place_in(&items, &(0..count as usize).collect::<Vec<_>>(), u64::MAX),
+                place_short(&items, &(0..count as usize).collect::<Vec<_>>()),
             ] {
                 sound(&items, &packing);
             }
