@@ -363,6 +363,28 @@ fn the_largest_batch_fits_and_one_more_does_not() {
 }
 
 #[test]
+fn no_tensor_is_larger_than_kernels_can_reach() {
+    let graph = of_repository("small");
+    let job = job(&graph);
+    let batch = job.largest_batch(&room(u64::MAX), 1 << 20).unwrap();
+    let largest = |batch: usize| {
+        let plans = job.plans(batch);
+        let training = plans.training.unwrap();
+        training
+            .buffers
+            .iter()
+            .map(|buffer| buffer.elements)
+            .max()
+            .unwrap()
+    };
+    assert!(i32::try_from(largest(batch)).is_ok());
+    assert!(i32::try_from(largest(batch + 1)).is_err());
+    let error = job.fitting(batch + 1, &room(u64::MAX), None).unwrap_err();
+    assert!(error.message.contains("2147483647 numbers"), "{error:?}");
+    assert!(error.help.unwrap().contains(&batch.to_string()));
+}
+
+#[test]
 fn a_batch_that_does_not_fit_is_told_with_the_largest_that_does() {
     let graph = of_repository("small");
     let job = job(&graph);

@@ -221,7 +221,11 @@ impl Against<'_> {
             Batch::Images(images) => images,
             Batch::Auto => job.largest_batch(&room, usize::MAX).unwrap_or(1),
         };
-        let plans = job.fitting(batch, &room, None)?;
+        // Without a limit nothing is refused: the figures are asked for.
+        let plans = match self.max_memory {
+            Some(_) => job.fitting(batch, &room, None)?,
+            None => job.plans(batch),
+        };
         let training = plans
             .training
             .expect("internal error: a training plan was asked for");

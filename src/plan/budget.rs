@@ -156,11 +156,22 @@ impl Plans {
         training.max(self.inference.total_bytes())
     }
 
+    fn all(&self) -> impl Iterator<Item = &Plan> {
+        self.training.iter().chain([&self.inference])
+    }
+
     /// Whether they fit.
     pub fn fit(&self, room: &Room) -> bool {
-        let plans = self.training.iter().chain([&self.inference]);
-        let largest = plans.map(Plan::largest_allocation).max().unwrap_or(0);
-        self.total_bytes() <= room.memory && largest <= room.allocation
+        let largest = self.all().map(Plan::largest_allocation).max().unwrap_or(0);
+        self.total_bytes() <= room.memory && largest <= room.allocation && self.is_addressable()
+    }
+
+    /// Whether the kernels' indices, which are `int`, reach every number of every buffer.
+    fn is_addressable(&self) -> bool {
+        let buffers = self.all().flat_map(|plan| &plan.buffers);
+        let used = buffers.filter(|buffer| !buffer.lifetime.is_empty());
+        let largest = used.map(|buffer| buffer.elements).max();
+        i32::try_from(largest.unwrap_or(0)).is_ok()
     }
 }
 
@@ -275,6 +286,11 @@ impl Job<'_> {
             format!(
                 "not enough memory on {device}: {what} with a batch of {batch} needs {needed} bytes, {} are available",
                 room.memory
+            )
+        } else if !plans.is_addressable() {
+            format!(
+                "{what} with a batch of {batch} needs a tensor of more than the {} numbers that a kernel can reach",
+                i32::MAX
             )
         } else {
             format!(
