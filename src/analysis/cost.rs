@@ -63,21 +63,7 @@ fn largest<'a>(amounts: impl Iterator<Item = Option<(&'a str, u64)>>) -> Option<
 /// Of the bytes that are alive at the step where most are: parameters, optimizer state and tensors by their layer. What
 /// belongs to no layer (images, labels, the loss) counts for the whole only.
 fn memory(graph: &Graph, plan: &Plan) -> Option<Share> {
-    let mut changes = vec![0i128; plan.steps.len() + 1];
-    for buffer in &plan.buffers {
-        if buffer.lifetime.is_empty() || buffer.placement == Placement::Persistent {
-            continue;
-        }
-        changes[buffer.lifetime.start] += i128::from(buffer.bytes);
-        changes[buffer.lifetime.end] -= i128::from(buffer.bytes);
-    }
-    let (mut alive, mut most, mut peak) = (0i128, -1i128, 0);
-    for (step, change) in changes.iter().enumerate() {
-        alive += change;
-        if alive > most {
-            (most, peak) = (alive, step);
-        }
-    }
+    let (peak, _) = plan.peak();
     let places: HashMap<&str, usize> = graph
         .nodes
         .iter()

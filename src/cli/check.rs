@@ -10,7 +10,7 @@ use super::json::{CheckReport, CheckedFile, Figures, Memory};
 use super::report::{Findings, Format, Reporting};
 use super::table::{Align, Table};
 use super::{
-    Exit, FINE, Failure, NOMINAL, Output, PROBLEMS, Running, bytes, github, grouped, sarif,
+    Exit, FINE, Failure, NOMINAL, Output, PROBLEMS, Running, bytes, github, grouped, nominal, sarif,
 };
 use crate::analysis::cost::{Share, dominant};
 use crate::analysis::{self, input, pair, warning};
@@ -19,9 +19,6 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::ir::Graph;
 use crate::ir::summary::summary;
 use crate::op::Recipe;
-use crate::op::emit::Machine;
-use crate::op::limits::Limits;
-use crate::op::real::Precision;
 use crate::op::shape::Shape;
 use crate::op::signal::Signal;
 use crate::plan::Plan;
@@ -204,19 +201,14 @@ impl Against<'_> {
     /// # Errors
     /// E0703 it is more than may be used.
     fn plans(&self, graph: &Graph) -> Result<(Memory, Plan), Diagnostic> {
-        let precision = if self.config.device.precision == crate::config::Precision::F64 {
-            Precision::F64
-        } else {
-            Precision::F32
-        };
-        let limits = Limits::nominal();
+        let machine = nominal(self.config);
         let job = Job {
             graph,
             optimizer: Some(optimizer(self.config)),
-            machine: Machine { limits, precision },
+            machine,
             device: NOMINAL,
         };
-        let room = Room::new(&limits, self.max_memory);
+        let room = Room::new(&machine.limits, self.max_memory);
         let batch = match self.batch {
             Batch::Images(images) => images,
             Batch::Auto => job.largest_batch(&room, usize::MAX).unwrap_or(1),

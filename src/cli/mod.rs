@@ -30,11 +30,13 @@ use std::io::{IsTerminal, Write};
 use clap::{Args, ColorChoice, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::config::{Config, MemoryLimit};
+use crate::config::{self, Config, MemoryLimit};
 use crate::device::{self, Device};
 use crate::diagnostic::render::{self, Style};
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::op::emit::Machine;
 use crate::op::limits::Limits;
+use crate::op::real::Precision;
 use crate::plan::budget::Room;
 
 /// The device of plans for no device in particular ([`Limits::nominal`]).
@@ -262,6 +264,18 @@ where
             );
             USAGE
         }
+    }
+}
+
+/// The machine of plans for no device in particular, in the configuration's precision.
+fn nominal(config: &Config) -> Machine {
+    let precision = match config.device.precision {
+        config::Precision::F64 => Precision::F64,
+        config::Precision::F32 | config::Precision::Tf32 => Precision::F32,
+    };
+    Machine {
+        limits: Limits::nominal(),
+        precision,
     }
 }
 

@@ -1,6 +1,5 @@
 //! `netc plan`: what would run, and where everything would lie.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,12 +8,13 @@ use serde::Serialize;
 use super::files::{self, NetworkFile};
 use super::table::{Align, Table};
 use super::{
-    Exit, FINE, Failure, NOMINAL, Output, PROBLEMS, Running, bytes, grouped, open_device, plan_svg,
+    Exit, FINE, Failure, NOMINAL, Output, PROBLEMS, Running, bytes, grouped, nominal, open_device,
+    plan_svg,
 };
-use crate::config::{Batch, MemoryLimit};
+use crate::config::Batch;
 use crate::file;
-use crate::op::emit::{Access, Element, Machine};
-use crate::op::limits::Limits;
+use crate::ir::Graph;
+use crate::op::emit::{Access, BufferId, Element, Machine};
 use crate::op::real::Precision;
 use crate::plan::budget::{Figures, Job, Room};
 use crate::plan::{self, Mode, Placement};
@@ -122,12 +122,7 @@ impl Plan {
             };
             (device.description().selector.clone(), machine)
         } else {
-            let precision = match config.device.precision {
-                crate::config::Precision::F64 => Precision::F64,
-                _ => Precision::F32,
-            };
-            let limits = Limits::nominal();
-            (NOMINAL.to_owned(), Machine { limits, precision })
+            (NOMINAL.to_owned(), nominal(&config))
         };
         let job = Job {
             graph: &graph,
@@ -136,10 +131,7 @@ impl Plan {
             device: &device,
         };
         let room = self.running.room(&machine.limits);
-        let limit = match config.train.memory_limit {
-            MemoryLimit::Bytes(bytes) if self.train => Some(bytes),
-            _ => None,
-        };
+        let limit = config.train.memory_limit.bytes().filter(|_| self.train);
         let batch = batch(&job, config.train.batch, &room.within(limit))?;
         if self.train {
             batch_suffices(&graph, batch).map_err(|fault| config.point("train.batch", fault))?;
@@ -189,10 +181,10 @@ fn element(element: Element, precision: Precision) -> &'static str {
     }
 }
 
-fn report<'a>(plan: &'a plan::Plan, graph: &crate::ir::Graph, device: &'a str) -> Report<'a> {
+fn report<'a>(plan: &'a plan::Plan, graph: &Graph, device: &'a str) -> Report<'a> {
     let steps = plan.steps.iter().map(|step| {
         let kernel = step.call.kernel();
-        let of = |(id, how): (crate::op::emit::BufferId, Access)| Use {
+        let of = |(id, how): (BufferId, Access)| Use {
             buffer: id.0,
             access: access(how),
         };
@@ -365,7 +357,5 @@ fn sums(plan: &plan::Plan, figures: &Figures) -> String {
     for (name, count, words) in rows {
         table.row([name.to_owned(), grouped(count), bytes(count), words]);
     }
-    let mut text = String::new();
-    let _ = write!(text, "{}", table.render(false));
-    text
+    table.render(false)
 }

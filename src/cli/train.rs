@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::files::{self, NetworkFile};
 use super::progress::Progress;
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, open_device};
-use crate::config::{Batch, Config, MemoryLimit};
+use crate::config::{Batch, Config};
 use crate::data::{self, Mean, Order, Part, check_classes};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::op::emit::Machine;
@@ -59,10 +59,7 @@ fn planned(
     images: usize,
 ) -> Result<(usize, Plans), Diagnostic> {
     let room = running.room(&job.machine.limits);
-    let limit = match config.train.memory_limit {
-        MemoryLimit::Bytes(bytes) => Some(bytes),
-        MemoryLimit::None => None,
-    };
+    let limit = config.train.memory_limit.bytes();
     let batch = match config.train.batch {
         Batch::Images(batch) => batch,
         Batch::Auto => {

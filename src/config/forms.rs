@@ -112,6 +112,16 @@ pub enum MemoryLimit {
     Bytes(u64),
 }
 
+impl MemoryLimit {
+    /// The bytes, where there is a limit.
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::None => None,
+        }
+    }
+}
+
 /// The units of [`MemoryLimit`], the larger first, each with its bytes.
 const BYTE_UNITS: [(&str, u64); 7] = [
     ("GiB", 1 << 30),

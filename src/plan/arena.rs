@@ -29,19 +29,30 @@ fn steps(items: &[Item]) -> usize {
     ends.max().unwrap_or(0)
 }
 
+/// The first of the steps at which most bytes are alive, and how many, of buffers with these bytes and lifetimes.
+pub fn most_alive<'a>(
+    buffers: impl Iterator<Item = (u64, &'a Range<usize>)>,
+    steps: usize,
+) -> (usize, u64) {
+    let mut change = vec![0i128; steps + 1];
+    for (bytes, lifetime) in buffers.filter(|(_, lifetime)| !lifetime.is_empty()) {
+        change[lifetime.start] += i128::from(bytes);
+        change[lifetime.end] -= i128::from(bytes);
+    }
+    let (mut alive, mut most) = (0i128, (0, 0i128));
+    for (step, change) in change.iter().enumerate() {
+        alive += change;
+        if alive > most.1 {
+            most = (step, alive);
+        }
+    }
+    (most.0, most.1 as u64)
+}
+
 /// The largest sum of bytes alive at one step: no arena can be smaller.
 pub fn lower_bound(items: &[Item]) -> u64 {
-    let mut change = vec![0i128; steps(items) + 1];
-    for item in items {
-        change[item.lifetime.start] += i128::from(item.bytes);
-        change[item.lifetime.end] -= i128::from(item.bytes);
-    }
-    let mut alive = 0;
-    let sums = change.iter().map(|change| {
-        alive += change;
-        alive
-    });
-    sums.max().unwrap_or(0) as u64
+    let buffers = items.iter().map(|item| (item.bytes, &item.lifetime));
+    most_alive(buffers, steps(items)).1
 }
 
 /// Offsets of all items, and the arena's size.

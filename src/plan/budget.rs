@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lower::recompute::Recomputation;
 use super::lower::{Options, lower};
-use super::{Buffer, Placement, Plan, Step};
+use super::{Buffer, Placement, Plan, Step, arena};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::Graph;
 use crate::op::emit::{BufferId, Machine};
@@ -96,19 +96,8 @@ impl Plan {
     }
 
     fn most_alive<'a>(&self, buffers: impl Iterator<Item = &'a Buffer>) -> (usize, u64) {
-        let mut change = vec![0i128; self.steps.len() + 1];
-        for buffer in buffers.filter(|buffer| !buffer.lifetime.is_empty()) {
-            change[buffer.lifetime.start] += i128::from(buffer.bytes);
-            change[buffer.lifetime.end] -= i128::from(buffer.bytes);
-        }
-        let (mut alive, mut most) = (0i128, (0, 0i128));
-        for (step, change) in change.iter().enumerate() {
-            alive += change;
-            if alive > most.1 {
-                most = (step, alive);
-            }
-        }
-        (most.0, most.1 as u64)
+        let buffers = buffers.map(|buffer| (buffer.bytes, &buffer.lifetime));
+        arena::most_alive(buffers, self.steps.len())
     }
 }
 
@@ -194,20 +183,19 @@ const ABSURD: u128 = 1 << 48;
 impl Job<'_> {
     /// The plans for a batch, with nothing recomputed.
     pub fn plans(&self, batch: usize) -> Plans {
-        self.with(batch, &BTreeSet::new())
+        Plans {
+            training: self.training(batch, &BTreeSet::new()),
+            inference: lower(self.graph, &Options::inference(batch), &self.machine),
+        }
     }
 
-    fn with(&self, batch: usize, recompute: &BTreeSet<usize>) -> Plans {
-        let lower = |options: &Options| lower(self.graph, options, &self.machine);
-        Plans {
-            training: self.optimizer.map(|optimizer| {
-                lower(&Options {
-                    recompute: recompute.clone(),
-                    ..Options::training(batch, optimizer)
-                })
-            }),
-            inference: lower(&Options::inference(batch)),
-        }
+    /// The plan of training, where there is training.
+    fn training(&self, batch: usize, recompute: &BTreeSet<usize>) -> Option<Plan> {
+        let options = Options {
+            recompute: recompute.clone(),
+            ..Options::training(batch, self.optimizer?)
+        };
+        Some(lower(self.graph, &options, &self.machine))
     }
 
     /// Whether a batch fits, with nothing recomputed.
@@ -340,13 +328,15 @@ impl Job<'_> {
             candidates.truncate(at_once);
             let mut more = chosen.clone();
             more.extend(candidates.iter().flat_map(|candidate| &candidate.units));
-            let next = self.with(batch, &more);
-            let (arena, before) = (arena(&next), arena(&now));
-            if arena > before || more.len() == chosen.len() {
+            let next = self.training(batch, &more);
+            let grows = next
+                .as_ref()
+                .is_some_and(|next| next.arena_bytes > plan.arena_bytes);
+            if grows || more.len() == chosen.len() {
                 refused.extend(candidates.iter().map(|candidate| candidate.unit));
                 continue;
             }
-            (now, chosen) = (next, more);
+            (now.training, chosen) = (next, more);
             least = least.min(now.total_bytes());
             if now.fit(room) {
                 return Ok(self.spare(batch, room, cost, chosen, now));
@@ -368,10 +358,10 @@ impl Job<'_> {
         order.sort_by_key(|unit| std::cmp::Reverse(cost(*unit)));
         for unit in order.into_iter().take(256) {
             chosen.remove(&unit);
-            let fewer = self.with(batch, &chosen);
-            if fewer.fit(room) {
-                plans = fewer;
-            } else {
+            let fewer = self.training(batch, &chosen);
+            let before = std::mem::replace(&mut plans.training, fewer);
+            if !plans.fit(room) {
+                plans.training = before;
                 chosen.insert(unit);
             }
         }
@@ -390,10 +380,6 @@ impl Job<'_> {
             .map_or(0, |&input| node.op.multiply_adds(input, output));
         products + 8 * output.elements() as u64
     }
-}
-
-fn arena(plans: &Plans) -> u64 {
-    plans.training.as_ref().map_or(0, |plan| plan.arena_bytes)
 }
 
 /// A unit that might be recomputed.

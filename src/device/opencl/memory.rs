@@ -41,6 +41,10 @@ struct Region {
 /// The allocations of an arena: one, or several where the device allows none so large.
 type Regions = Vec<Region>;
 
+fn bytes_of(regions: &Regions) -> u64 {
+    regions.iter().map(|region| region.bytes).sum()
+}
+
 /// Whether these allocations serve a plan.
 fn serve(regions: &Regions, plan: &Plan) -> bool {
     let sizes: Vec<u64> = plan.regions().collect();
@@ -131,7 +135,7 @@ impl Memory {
         }
         // Where no plan uses the old one, it goes before the new one comes.
         if let Some(old) = self.arena.take().and_then(Arc::into_inner) {
-            self.allocated_bytes -= old.iter().map(|region| region.bytes).sum::<u64>();
+            self.allocated_bytes -= bytes_of(&old);
         }
         // Sixteen zeros make drivers that allocate at the first use (NVIDIA's) do it now, where a lack can be told.
         let mut regions = Regions::new();
@@ -139,7 +143,7 @@ impl Memory {
             match self.allocate(queue, plan, "the arena", bytes, bytes.min(16)) {
                 Ok(memory) => regions.push(Region { memory, bytes }),
                 Err(fault) => {
-                    self.allocated_bytes -= regions.iter().map(|region| region.bytes).sum::<u64>();
+                    self.allocated_bytes -= bytes_of(&regions);
                     return Err(fault);
                 }
             }

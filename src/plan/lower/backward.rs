@@ -106,7 +106,7 @@ impl Lowering<'_> {
             }
             let op = &self.graph.nodes[layer].op;
             if op.changes_gradient(site.before_act) {
-                self.own(Feed::Node(layer), Some(layer), &mut gradients);
+                self.own(Feed::Node(layer), layer, &mut gradients);
             }
             if self.options.fusion && op.in_place() != InPlace::No {
                 self.hand_on(layer, site, &mut gradients);
@@ -210,7 +210,7 @@ impl Lowering<'_> {
         more: Tensor,
         gradients: &mut Gradients,
     ) {
-        let sum = self.own(feed, Some(layer), gradients);
+        let sum = self.own(feed, layer, gradients);
         let mut more = more;
         if more.buffer == sum.buffer {
             // Another part of the same buffer, which no step may name twice.
@@ -224,26 +224,19 @@ impl Lowering<'_> {
     }
 
     /// A tensor's gradient in a place that no other tensor's shares, so that it may be changed.
-    fn own(&mut self, feed: Feed, layer: Option<usize>, gradients: &mut Gradients) -> Tensor {
+    fn own(&mut self, feed: Feed, layer: usize, gradients: &mut Gradients) -> Tensor {
         let tensor = gradients
             .of(feed)
             .expect("internal error: a gradient is known");
         if !gradients.is_shared(feed, tensor) {
             return tensor;
         }
-        let name = self.gradient_name(feed).word("own");
+        let (name, layer) = (self.gradient_name(feed), Some(layer));
         let halo = self.halo_of_gradient(feed);
         let view = View::packed(tensor.view.shape, self.options.batch, halo);
-        let own = self.ledger.tensor(name.clone(), view);
-        let halo_name = self.gradient_name(feed);
-        zero_halo(halo_name, layer, own, self.machine, &mut self.ledger);
-        copy(
-            self.gradient_name(feed),
-            layer,
-            tensor,
-            own,
-            &mut self.ledger,
-        );
+        let own = self.ledger.tensor(name.clone().word("own"), view);
+        zero_halo(name.clone(), layer, own, self.machine, &mut self.ledger);
+        copy(name, layer, tensor, own, &mut self.ledger);
         gradients.done(feed);
         *gradients.of(feed) = Some(own);
         own

@@ -36,8 +36,6 @@ struct Halos {
 struct Group {
     /// Its images of the input, with the halo that its layers want.
     input: Tensor,
-    /// Images.
-    batch: usize,
     /// The buffer of each root's output, once it is there.
     buffers: Vec<Option<BufferId>>,
 }
@@ -73,7 +71,6 @@ impl Lowering<'_> {
         let views = self.views(batch, &halos, &places);
         let mut whole = Group {
             input,
-            batch,
             buffers: vec![None; count],
         };
         for layer in 0..count {
@@ -180,7 +177,6 @@ impl Lowering<'_> {
             copy_images(name, None, (input, first), (part, 0), &mut self.ledger);
             let mut group = Group {
                 input: part,
-                batch: images,
                 buffers: vec![None; graph.nodes.len()],
             };
             let mut here: Vec<Option<Site>> = vec![None; graph.nodes.len()];
@@ -266,7 +262,7 @@ impl Lowering<'_> {
             };
             sources.push(if self.wishes[layer].src_dense && !source.view.is_dense() {
                 // Another reader wants the halo.
-                let view = View::packed(source.view.shape, group.batch, 0);
+                let view = View::packed(source.view.shape, source.view.batch, 0);
                 let name = Name::of(&node.name).word("src");
                 let dense = self.ledger.tensor(name.clone(), view);
                 copy(name, Some(layer), source, dense, &mut self.ledger);

@@ -1,6 +1,6 @@
 //! How each kind of case is run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -26,7 +26,7 @@ use crate::op::real::Precision;
 use crate::op::shape::{Shape, Size, Window};
 use crate::op::view::View;
 use crate::op::{InitRule, Op, loss};
-use crate::plan::lower::{Head, Options, lower};
+use crate::plan::lower::{Options, lower};
 use crate::plan::{Mode, Parts, Plan, assemble};
 use crate::run::runner::Runner;
 
@@ -220,13 +220,9 @@ impl Rig<'_> {
             let training = mode == Mode::Training;
             let options = Options {
                 mode,
-                batch,
-                head: Head::None,
-                optimizer: None,
                 input_gradient: training,
                 keep_gradients: true,
-                fusion: true,
-                recompute: BTreeSet::new(),
+                ..Options::inference(batch)
             };
             let runner = Runner::load(device, lower(&graph, &options, &self.machine))?;
             let plan = Arc::clone(&runner.plan);

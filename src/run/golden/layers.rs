@@ -3,7 +3,6 @@
 //! Authors of cases name tensors differently, so a parameter's tensors are found, and results given, by any of the usual
 //! names.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cases::{Results, Rig, batch_of, fault, number};
@@ -17,7 +16,7 @@ use crate::op::name::Name;
 use crate::op::norm::batch::BatchNorm;
 use crate::op::view::View;
 use crate::plan::Mode;
-use crate::plan::lower::{Head, Options, lower};
+use crate::plan::lower::{Options, lower};
 use crate::run::runner::Runner;
 use crate::run::session::initial_values;
 
@@ -90,13 +89,9 @@ impl Rig<'_> {
             } else {
                 Mode::Training
             },
-            batch,
-            head: Head::None,
-            optimizer: None,
             input_gradient: !inference,
             keep_gradients: true,
-            fusion: true,
-            recompute: BTreeSet::new(),
+            ..Options::inference(batch)
         };
         let runner = Runner::load(device, lower(&graph, &options, &self.machine))?;
         let plan = Arc::clone(&runner.plan);
