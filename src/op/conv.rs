@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use super::activation::Function;
 use super::attribute::{Arguments, Attribute, Type};
 use super::emit::{Back, BufferId, Ledger, Machine, Site};
 use super::learned::{ACT, BIAS, BIAS_INIT, DROPOUT, INIT, Learned, STD};
@@ -324,8 +323,8 @@ impl Op for Convolution {
         self.learned.signal(self.before(&inputs[0], output))
     }
 
-    fn init(&self) -> Option<InitRule> {
-        Some(self.learned.init)
+    fn learned(&self) -> Option<&Learned> {
+        Some(&self.learned)
     }
 
     fn with_init(&self, rule: InitRule) -> Option<Arc<dyn Op>> {
@@ -342,18 +341,6 @@ impl Op for Convolution {
         let cells = window::cells(&self.window, input.shape, output) / window::area(input.shape);
         let square = before * self.variance(input.shape) * filters * cells;
         vec![Gradient::of(square)]
-    }
-
-    fn activation(&self) -> Function {
-        self.learned.activation()
-    }
-
-    fn needs_output(&self, before_act: bool, _: Function) -> bool {
-        self.learned.needs_output(before_act)
-    }
-
-    fn changes_gradient(&self, before_act: bool) -> bool {
-        self.learned.changes_gradient(before_act)
     }
 
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {

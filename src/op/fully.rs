@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use super::activation::Function;
 use super::attribute::Arguments;
 use super::conv::sized;
 use super::emit::{Back, BufferId, Ledger, Machine, Site};
@@ -162,8 +161,8 @@ impl Op for Fully {
         self.learned.signal(self.before(&inputs[0]))
     }
 
-    fn init(&self) -> Option<InitRule> {
-        Some(self.learned.init)
+    fn learned(&self) -> Option<&Learned> {
+        Some(&self.learned)
     }
 
     fn with_init(&self, rule: InitRule) -> Option<Arc<dyn Op>> {
@@ -177,18 +176,6 @@ impl Op for Fully {
         let before = self.learned.gradient(&self.before(input), d_dst);
         let square = before * self.variance(input.shape) * self.units as f64;
         vec![Gradient::of(square)]
-    }
-
-    fn activation(&self) -> Function {
-        self.learned.activation()
-    }
-
-    fn needs_output(&self, before_act: bool, _: Function) -> bool {
-        self.learned.needs_output(before_act)
-    }
-
-    fn changes_gradient(&self, before_act: bool) -> bool {
-        self.learned.changes_gradient(before_act)
     }
 
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {

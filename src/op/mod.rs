@@ -36,6 +36,7 @@ use crate::source::{Source, Span};
 use activation::Function;
 use attribute::{Arguments, Attribute};
 use emit::{Back, BufferId, Ledger, Machine, Site};
+use learned::Learned;
 use parameter::Parameter;
 use shape::Shape;
 use signal::{Flow, Gradient, Signal};
@@ -220,9 +221,14 @@ pub trait Op: fmt::Debug + Send + Sync {
     /// What is expected of the output at the initial values, in training.
     fn signal(&self, inputs: &[Flow<'_>], output: Shape) -> Signal;
 
+    /// What is around its product, for kinds that have one; the methods below follow from it.
+    fn learned(&self) -> Option<&Learned> {
+        None
+    }
+
     /// How its weights are drawn; `None` for kinds that have none.
     fn init(&self) -> Option<InitRule> {
-        None
+        self.learned().map(|learned| learned.init)
     }
 
     /// The same layer with weights drawn by another rule; `None` where it has none to draw.
@@ -239,18 +245,20 @@ pub trait Op: fmt::Debug + Send + Sync {
     }
 
     /// Whether its way back reads its output. `before_act` and `source_act` as in [`Site`].
-    fn needs_output(&self, _before_act: bool, _source_act: Function) -> bool {
-        false
+    fn needs_output(&self, before_act: bool, _source_act: Function) -> bool {
+        self.learned()
+            .is_some_and(|learned| learned.needs_output(before_act))
     }
 
     /// Whether its way back changes the gradient of its output in place. `before_act` as in [`Site`].
-    fn changes_gradient(&self, _before_act: bool) -> bool {
-        false
+    fn changes_gradient(&self, before_act: bool) -> bool {
+        self.learned()
+            .is_some_and(|learned| learned.changes_gradient(before_act))
     }
 
     /// The activation at its very end, whose derivative its output alone tells; `None` where it ends with none.
     fn activation(&self) -> Function {
-        Function::None
+        self.learned().map_or(Function::None, Learned::activation)
     }
 
     /// Whether its way back can go on through the activation that made its input, without the input's values
