@@ -17,6 +17,50 @@ typedef JOIN(REAL, VW) REALV;
 #define VSTORE(v, p) JOIN(vstore, VW)((v), 0, (p))
 #endif
 
+#ifdef VW
+// The `valid` first numbers at p, zeros behind them.
+inline REALV load_part(__global const REAL *p, const int valid)
+{
+    if (valid >= VW)
+        return VLOAD(p);
+    REAL part[VW];
+    for (int lane = 0; lane < VW; ++lane)
+        part[lane] = lane < valid ? p[lane] : (REAL)0;
+    return VLOAD(part);
+}
+#endif
+
+// A register tile: MR rows of NV vectors of VW numbers.
+#define FOR_TILE(m, v) _Pragma("unroll") for (int m = 0; m < MR; ++m) _Pragma("unroll") for (int v = 0; v < NV; ++v)
+
+// Stores one row of a tile at p, of which `valid` columns exist.
+#define STORE_ROW(p, row, valid)                                                                \
+    if ((valid) >= NR) {                                                                        \
+        _Pragma("unroll") for (int v = 0; v < NV; ++v) VSTORE((row)[v], (p) + v * VW);         \
+    } else {                                                                                    \
+        REAL tail[NR];                                                                          \
+        _Pragma("unroll") for (int v = 0; v < NV; ++v) VSTORE((row)[v], tail + v * VW);         \
+        for (int lane = 0; lane < (valid); ++lane) (p)[lane] = tail[lane];                      \
+    }
+
+// acc[m] += a[m * A_STEP] * b[0 .. NR] for COUNT steps: a advances by 1, b by NR.
+#define MULTIPLY_RUN(acc, a, A_STEP, b, COUNT)                                                  \
+    for (int k = 0; k < (COUNT); ++k) {                                                         \
+        REALV w[NV];                                                                            \
+        _Pragma("unroll") for (int v = 0; v < NV; ++v) w[v] = VLOAD((b) + k * NR + v * VW);     \
+        FOR_TILE(m, v) acc[m][v] += (REALV)((a)[m * (A_STEP) + k]) * w[v];                      \
+    }
+
+// Stores the numbers of a vector that exist: `valid`, or all.
+#define STORE_PART(p, value, valid)                                                             \
+    if ((valid) >= VW) {                                                                        \
+        VSTORE(value, p);                                                                       \
+    } else {                                                                                    \
+        REAL part[VW];                                                                          \
+        VSTORE(value, part);                                                                    \
+        for (int lane = 0; lane < (valid); ++lane) (p)[lane] = part[lane];                      \
+    }
+
 // The places of a row that one work-item takes: all of them where ROW_ITEM, else that of its dimension 0. PoCL compiles a
 // group of one item sooner than one of hundreds: 0.1 s against 0.4 s (PoCL 3.1, 2026-11-25).
 #ifdef ROW_ITEM

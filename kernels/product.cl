@@ -126,26 +126,6 @@ __kernel void product_backward_weight_naive(__global const REAL *src, __global c
 #define BLOCK 512
 #endif
 
-#define FOR_TILE(m, v) _Pragma("unroll") for (int m = 0; m < MR; ++m) _Pragma("unroll") for (int v = 0; v < NV; ++v)
-
-// Stores one row of a tile at p, of which `valid` columns exist.
-#define STORE_ROW(p, row, valid)                                                                \
-    if ((valid) >= NR) {                                                                        \
-        _Pragma("unroll") for (int v = 0; v < NV; ++v) VSTORE((row)[v], (p) + v * VW);         \
-    } else {                                                                                    \
-        REAL tail[NR];                                                                          \
-        _Pragma("unroll") for (int v = 0; v < NV; ++v) VSTORE((row)[v], tail + v * VW);         \
-        for (int lane = 0; lane < (valid); ++lane) (p)[lane] = tail[lane];                      \
-    }
-
-// acc[m] += a[m * A_STEP] * b[0 .. NR] for COUNT steps: a advances by 1, b by NR.
-#define MULTIPLY_RUN(acc, a, A_STEP, b, COUNT)                                                  \
-    for (int k = 0; k < (COUNT); ++k) {                                                         \
-        REALV w[NV];                                                                            \
-        _Pragma("unroll") for (int v = 0; v < NV; ++v) w[v] = VLOAD((b) + k * NR + v * VW);     \
-        FOR_TILE(m, v) acc[m][v] += (REALV)((a)[m * (A_STEP) + k]) * w[v];                      \
-    }
-
 #ifdef FORWARD_TILED
 #define RUNS (KY * KX * IC / RUN)
 __kernel void product_forward_tiled(__global const REAL *src, __global const REAL *weight,

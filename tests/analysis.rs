@@ -61,10 +61,7 @@ type Measured = Vec<(f64, f64)>;
 fn measure(graph: &Graph, images: &[f32], labels: &[i32], seed: u64) -> Measured {
     let mut device = device::open("host").unwrap();
     let device = &mut *device;
-    let machine = Machine {
-        limits: *device.limits(),
-        precision: Precision::F32,
-    };
+    let machine = Machine::new(*device.limits(), Precision::F32);
     let optimizer = Sgd {
         momentum: 0.0,
         weight_decay: 0.0,

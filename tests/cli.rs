@@ -48,6 +48,119 @@ fn check_shows_layers_totals_and_memory() {
 }
 
 #[test]
+fn bench_measures_layers_beside_the_peak() {
+    for device in ["host", "cpu"] {
+        for train in [false, true] {
+            let mut arguments = vec![
+                "bench",
+                "--expr",
+                "C16->P->C24->P->N->F20->F10",
+                "--input",
+                "3x16x16",
+                "--batch",
+                "8",
+                "--seconds",
+                "0.05",
+                "--windows",
+                "3",
+                "--json",
+                "--device",
+                device,
+            ];
+            if train {
+                arguments.push("--train");
+            }
+            let report = Netc::new().args(arguments).run().json();
+            let number = |value: &Value| value.as_f64().expect("a number");
+            assert_eq!(report["mode"], if train { "training" } else { "inference" });
+            assert_eq!(report["batch"], 8);
+            let windows: Vec<f64> = report["windows"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(number)
+                .collect();
+            assert_eq!(windows.len(), 3);
+            let middle = number(&report["images_per_second"]);
+            assert!(middle > 0.0 && windows.contains(&middle), "{report}");
+            assert!(number(&report["spread"]) >= 0.0);
+            assert!(number(&report["peak"]["gflops"]) > 1.0, "{report}");
+            assert!(
+                number(&report["peak"]["gigabytes_per_second"]) > 0.1,
+                "{report}"
+            );
+            let layers = report["layers"].as_array().unwrap();
+            let names: Vec<&str> = layers
+                .iter()
+                .map(|row| row["name"].as_str().unwrap())
+                .collect();
+            assert_eq!(names[..7], ["c1", "p1", "c2", "p2", "n1", "f1", "f2"]);
+            // Three products of c2 in training, one without.
+            let products = if train { 3 } else { 1 };
+            assert_eq!(
+                layers[2]["multiply_adds"],
+                products * 8 * 8 * 8 * 24 * 16 * 9
+            );
+            let sum = |key: &str, of: &Value| -> f64 {
+                of.as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|row| number(&row[key]))
+                    .sum()
+            };
+            for of in [&report["layers"], &report["steps"]] {
+                assert!((sum("time_share", of) - 1.0).abs() < 1e-6, "{report}");
+            }
+            let (layers, steps) = (&report["layers"], &report["steps"]);
+            let times = (sum("milliseconds", layers), sum("milliseconds", steps));
+            assert!((times.0 - times.1).abs() <= 1e-6 * times.0, "{report}");
+        }
+    }
+}
+
+#[test]
+fn bench_takes_the_configuration_beside_the_network() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("a.net"), b"input 1x8x8\nC4->F3\n");
+    write(&folder.path().join("a.toml"), b"[train]\nbatch = 5\n");
+    let bench = |more: &[&str]| {
+        let quick = [
+            "bench",
+            "a.net",
+            "--seconds",
+            "0",
+            "--windows",
+            "1",
+            "--device",
+            "host",
+            "--json",
+        ];
+        Netc::new()
+            .current(folder.path())
+            .args(quick)
+            .args(more)
+            .run()
+    };
+    assert_eq!(bench(&[]).json()["batch"], 5);
+    assert_eq!(bench(&["--batch", "2"]).json()["batch"], 2);
+    let large = bench(&["--batch", "1000000000"]);
+    assert!(large.exits(1).stderr.contains("E0703"));
+    bench(&["--seconds", "-1"]).exits(2);
+    let shown = Netc::new()
+        .args([
+            "bench",
+            "--expr",
+            "C4->F3",
+            "--seconds",
+            "0",
+            "--device",
+            "host",
+        ])
+        .run();
+    assert!(shown.exits(2).stderr.contains("--input"));
+}
+
+#[test]
 fn check_speaks_json() {
     let report = netc([
         "check",

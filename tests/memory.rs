@@ -35,10 +35,7 @@ fn of_repository(name: &str) -> Graph {
 }
 
 fn machine(device: &dyn Device, precision: Precision) -> Machine {
-    Machine {
-        limits: *device.limits(),
-        precision,
-    }
+    Machine::new(*device.limits(), precision)
 }
 
 /// Bytes between two buffers that are apart.
@@ -322,10 +319,7 @@ fn job(graph: &Graph) -> Job<'_> {
     Job {
         graph,
         optimizer: Some(SGD),
-        machine: Machine {
-            limits: Limits::nominal(),
-            precision: Precision::F32,
-        },
+        machine: Machine::new(Limits::nominal(), Precision::F32),
         device: "no device",
     }
 }

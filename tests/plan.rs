@@ -15,10 +15,7 @@ use crate::random_nets::{RandomNet, Scope};
 
 /// The plans of training and inference, on the nominal device.
 fn plans(graph: &Graph, batch: usize) -> [Plan; 2] {
-    let machine = Machine {
-        limits: Limits::nominal(),
-        precision: Precision::F32,
-    };
+    let machine = Machine::new(Limits::nominal(), Precision::F32);
     let sgd = Sgd {
         momentum: 0.9,
         weight_decay: 5e-4,

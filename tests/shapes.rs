@@ -23,10 +23,7 @@ const BATCH: usize = 2;
 fn demand_whole_outputs(graph: &Graph, text: &str) -> usize {
     let mut device = device::open("host").unwrap();
     let device = &mut *device;
-    let machine = Machine {
-        limits: *device.limits(),
-        precision: Precision::F32,
-    };
+    let machine = Machine::new(*device.limits(), Precision::F32);
     // Every output in a buffer of its own, so that each can be looked at.
     let options = Options {
         fusion: false,

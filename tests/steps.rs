@@ -197,10 +197,7 @@ fn dropout_masks_are_equal_to_the_bit_and_as_documented() {
                     keep_gradients: true,
                     ..Options::training(batch, rule)
                 };
-                let machine = Machine {
-                    limits: *device.limits(),
-                    precision,
-                };
+                let machine = Machine::new(*device.limits(), precision);
                 let runner = Runner::load(&mut *device, lower(&graph, &options, &machine)).unwrap();
                 let plan = runner.plan.clone();
                 for buffers in &plan.parameters {
@@ -271,10 +268,7 @@ fn a_device_allocates_what_the_plan_says() {
     for name in ["host", "cpu"] {
         for precision in [Precision::F32, Precision::F64] {
             let mut device = device::open(name).expect("the device is there");
-            let machine = Machine {
-                limits: *device.limits(),
-                precision,
-            };
+            let machine = Machine::new(*device.limits(), precision);
             let plan = lower(
                 &graph(&text_of("nets/small.net")),
                 &Options::training(32, optimizer(&config())),

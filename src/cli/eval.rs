@@ -11,12 +11,11 @@ use super::{Exit, FINE, Failure, Output, Running, open_device};
 use crate::config::{Batch, Config};
 use crate::data::{self, Part, check_classes};
 use crate::diagnostic::Diagnostics;
-use crate::op::emit::Machine;
 use crate::op::shape::Shape;
 use crate::plan::budget::Job;
 use crate::run::evaluate::evaluate;
 use crate::run::folder::{self, OpenedRun};
-use crate::run::session::{Session, precision, recipe};
+use crate::run::session::{Session, machine, recipe};
 
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
@@ -78,14 +77,10 @@ pub fn ready(run: &Path, running: &Running, batch: Option<usize>) -> Result<Read
     };
     let input = graph.input_shape();
     let device = open_device(&config)?;
-    let precision = precision(&config, &*device)?;
     let job = Job {
         graph: &graph,
         optimizer: None,
-        machine: Machine {
-            limits: *device.limits(),
-            precision,
-        },
+        machine: machine(&config, &*device)?,
         device: &device.description().name,
     };
     let room = running.room(device.limits());

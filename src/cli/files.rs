@@ -29,7 +29,15 @@ pub struct NetworkFile {
     expr: Option<String>,
 }
 
+/// A network without an input statement, where a command needs its shapes.
+pub const NO_INPUT: &str = "the network does not say what its input is: write `input 1x28x28` (channels, height, width) first, or pass `--input 1x28x28`";
+
 impl NetworkFile {
+    /// The file, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
     /// Reads it.
     pub fn read(&self) -> Result<Network, Diagnostic> {
         match (&self.file, &self.expr) {

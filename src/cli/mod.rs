@@ -3,6 +3,7 @@
 //! One file a command, each with its arguments and one function. Exit codes: 0 fine, 1 problems found, 2 wrong usage,
 //! 130 and 143 interrupted.
 
+mod bench;
 mod check;
 mod completions;
 mod devices;
@@ -11,6 +12,7 @@ mod explain;
 mod files;
 mod fmt;
 mod github;
+mod job;
 mod json;
 mod man;
 mod plan;
@@ -76,6 +78,8 @@ enum Command {
     Eval(eval::Eval),
     /// The most probable classes of images
     Predict(predict::Predict),
+    /// Images a second, and the time of each layer
+    Bench(bench::Bench),
     /// OpenCL devices, and the built-in host engine
     Devices(devices::Devices),
     /// Compare kernels with the host engine, or with golden cases
@@ -244,6 +248,7 @@ where
         Command::Train(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),
         Command::Predict(command) => command.run(&output),
+        Command::Bench(command) => command.run(&output),
         Command::Devices(command) => command.run(&output),
         Command::Selftest(command) => command.run(&output),
         Command::Explain(command) => command.run(&output),
@@ -274,8 +279,8 @@ fn nominal(config: &Config) -> Machine {
         config::Precision::F32 | config::Precision::Tf32 => Precision::F32,
     };
     Machine {
-        limits: Limits::nominal(),
-        precision,
+        winograd: config.device.winograd,
+        ..Machine::new(Limits::nominal(), precision)
     }
 }
 

@@ -14,11 +14,11 @@ use super::{
 use crate::config::Batch;
 use crate::file;
 use crate::ir::Graph;
-use crate::op::emit::{Access, BufferId, Element, Machine};
+use crate::op::emit::{Access, BufferId, Element};
 use crate::op::real::Precision;
 use crate::plan::budget::{Figures, Job, Room};
 use crate::plan::{self, Mode, Placement};
-use crate::run::session::{batch_suffices, optimizer, precision, recipe};
+use crate::run::session::{batch_suffices, machine, optimizer, recipe};
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -108,18 +108,14 @@ impl Plan {
             return Ok(PROBLEMS);
         };
         if !graph.is_shaped() {
-            let message = "the network does not say what its input is: write `input 1x28x28` (channels, height, width) first, or pass `--input 1x28x28`";
-            return Err(Failure::Usage(message.into()));
+            return Err(Failure::Usage(files::NO_INPUT.into()));
         }
 
         // Without a named device the plan is the nominal one, the same on every machine.
         let named = self.running.device.is_some() || config.place("device.select").is_some();
         let (device, machine) = if named {
             let device = open_device(&config)?;
-            let machine = Machine {
-                limits: *device.limits(),
-                precision: precision(&config, &*device)?,
-            };
+            let machine = machine(&config, &*device)?;
             (device.description().selector.clone(), machine)
         } else {
             (NOMINAL.to_owned(), nominal(&config))
@@ -170,6 +166,7 @@ fn access(access: Access) -> &'static str {
         Access::Read => "read",
         Access::Write => "write",
         Access::Update => "update",
+        Access::Scratch => "scratch",
     }
 }
 

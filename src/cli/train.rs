@@ -8,15 +8,15 @@ use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::files::{self, NetworkFile};
+use super::job::planned;
 use super::progress::Progress;
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, open_device};
-use crate::config::{Batch, Config};
+use crate::config::Batch;
 use crate::data::{self, Mean, Order, Part, check_classes};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::op::emit::Machine;
-use crate::plan::budget::{Job, Plans};
+use crate::plan::budget::Job;
 use crate::run::folder::{Contents, RunFolder, choose};
-use crate::run::session::{Session, batch_suffices, optimizer, precision, recipe};
+use crate::run::session::{Session, machine, optimizer, recipe};
 use crate::run::train::{End, Training};
 use crate::source::{Source, Span};
 
@@ -45,36 +45,6 @@ fn between(fault: Diagnostic, words: &str, source: &Arc<Source>, span: Span) -> 
     } else {
         fault.at(source, span).here(words)
     }
-}
-
-/// The batch that the configuration asks for, and its plans: the largest that fits where it says `auto`, and outputs
-/// recomputed where it sets a limit and the plain plans take more.
-///
-/// # Errors
-/// E0404 a layer needs a larger batch; E0703 it does not fit.
-fn planned(
-    job: &Job<'_>,
-    config: &Config,
-    running: &Running,
-    images: usize,
-) -> Result<(usize, Plans), Diagnostic> {
-    let room = running.room(&job.machine.limits);
-    let limit = config.train.memory_limit.bytes();
-    let batch = match config.train.batch {
-        Batch::Images(batch) => batch,
-        Batch::Auto => {
-            let room = room.within(limit);
-            // Where not one image fits, the error says so.
-            job.largest_batch(&room, images).unwrap_or(1)
-        }
-    };
-    batch_suffices(job.graph, batch).map_err(|fault| config.point("train.batch", fault))?;
-    let key = match limit {
-        Some(bytes) if bytes < room.memory => "train.memory_limit",
-        _ => "train.batch",
-    };
-    let plans = job.fitting(batch, &room, limit);
-    Ok((batch, plans.map_err(|fault| config.point(key, fault))?))
 }
 
 impl Train {
@@ -144,11 +114,7 @@ impl Train {
                 .map_err(|fault| config.point("train.batch", fault))?;
         }
         let device = open_device(&config)?;
-        let precision = precision(&config, &*device)?;
-        let machine = Machine {
-            limits: *device.limits(),
-            precision,
-        };
+        let machine = machine(&config, &*device)?;
         let job = Job {
             graph: &graph,
             optimizer: Some(optimizer(&config)),

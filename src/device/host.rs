@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sysinfo::System;
 
@@ -152,6 +153,21 @@ impl Device for Host {
             );
         }
         Ok(())
+    }
+
+    fn profile(
+        &mut self,
+        plan: Loaded,
+        steps: Range<usize>,
+        scalars: &Scalars,
+    ) -> Result<Vec<Duration>, Diagnostic> {
+        steps
+            .map(|step| {
+                let start = Instant::now();
+                self.run(plan, step..step + 1, scalars)?;
+                Ok(start.elapsed())
+            })
+            .collect()
     }
 
     fn finish(&mut self) -> Result<(), Diagnostic> {

@@ -8,6 +8,7 @@ pub mod opencl;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::diagnostic::Diagnostic;
 use crate::op::emit::{BufferId, Scalars};
@@ -71,6 +72,18 @@ pub trait Device {
         steps: Range<usize>,
         scalars: &Scalars,
     ) -> Result<(), Diagnostic>;
+
+    /// Runs some of a plan's steps in order and gives the time that each took on the device. A step's first run may
+    /// compile.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    fn profile(
+        &mut self,
+        plan: Loaded,
+        steps: Range<usize>,
+        scalars: &Scalars,
+    ) -> Result<Vec<Duration>, Diagnostic>;
 
     /// Waits until all that was asked for is done.
     ///

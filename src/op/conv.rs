@@ -11,8 +11,10 @@ use super::limits::Class;
 use super::parameter::{Panels, Parameter};
 use super::product::Product;
 use super::product::tile::Tile;
+use super::product::winograd::Winograd;
 use super::shape::{Shape, Size, Window};
 use super::signal::{Flow, Gradient, Latent, Signal, window};
+use super::view::View;
 use super::{Fault, InitRule, Kind, Op, Recipe, Wishes};
 use crate::diagnostic::{Code, Diagnostics};
 
@@ -124,18 +126,20 @@ fn build(
 impl Convolution {
     fn panels(&self, input: Shape, machine: &Machine) -> Panels {
         let [channels, height, width] = input.dimensions();
-        let columns = self
-            .window
-            .output(height, width)
-            .map_or(1, |(_, columns)| columns);
-        let outputs = self.filters / self.groups;
+        let (rows, columns) = self.window.output(height, width).unwrap_or((1, 1));
+        let (inputs, outputs) = (channels / self.groups, self.filters / self.groups);
+        let output = (rows, columns);
+        let panel = match Winograd::choose(&self.window, output, (inputs, outputs), machine) {
+            Some(_) => Winograd::tile(machine, outputs).columns(),
+            None => Tile::panel(machine, columns, outputs),
+        };
         Panels {
             outputs,
-            inputs: channels / self.groups,
+            inputs,
             height: self.window.size.height,
             width: self.window.size.width,
             groups: self.groups,
-            panel: Tile::panel(machine, columns, outputs),
+            panel,
         }
     }
 
@@ -312,11 +316,21 @@ impl Op for Convolution {
         if machine.limits.class != Class::Cpu {
             return Wishes::default();
         }
-        Wishes {
-            src_halo: Product::src_halo(&self.window, width, output_width),
-            d_dst_halo: Product::d_dst_halo(&self.window, width, output_width),
-            src_dense: false,
+        // The tiles of Winograd's filtering know where the image ends.
+        let product = Product {
+            src: View::packed(inputs[0], 1, 0),
+            dst: View::packed(output, 1, 0),
+            window: self.window,
+            panels: self.panels(inputs[0], machine),
+        };
+        let mut wishes = Wishes::default();
+        if product.winograd(machine).is_none() {
+            wishes.src_halo = Product::src_halo(&self.window, width, output_width);
         }
+        if product.input_winograd(machine).is_none() {
+            wishes.d_dst_halo = Product::d_dst_halo(&self.window, width, output_width);
+        }
+        wishes
     }
 
     fn signal(&self, inputs: &[Flow<'_>], output: Shape) -> Signal {
@@ -341,6 +355,10 @@ impl Op for Convolution {
         let cells = window::cells(&self.window, input.shape, output) / window::area(input.shape);
         let square = before * self.variance(input.shape) * filters * cells;
         vec![Gradient::of(square)]
+    }
+
+    fn prepare(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Option<BufferId> {
+        self.product(site, machine).prepare(site, machine, ledger)
     }
 
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {

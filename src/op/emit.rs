@@ -52,6 +52,8 @@ pub enum Access {
     Write,
     /// Reads and changes it.
     Update,
+    /// Uses it for itself: what it holds means nothing before and after.
+    Scratch,
 }
 
 /// A value that is known only when a step runs. Kernels take it as an argument at its place.
@@ -237,6 +239,9 @@ pub struct Call {
     work: Arc<dyn Work>,
     /// Buffers and scalars, in the kernel's order.
     pub arguments: SmallVec<[Argument; 4]>,
+    /// Its multiply-adds, by the definition of the layer's product: what another algorithm saves is not taken off. Only
+    /// products count.
+    pub multiply_adds: u64,
 }
 
 impl Call {
@@ -248,7 +253,15 @@ impl Call {
         Self {
             work: Arc::new(Forms { kernel, host }),
             arguments: SmallVec::new(),
+            multiply_adds: 0,
         }
+    }
+
+    /// Says how many multiply-adds it is.
+    #[must_use]
+    pub fn multiply_adds(mut self, count: u64) -> Self {
+        self.multiply_adds = count;
+        self
     }
 
     /// The OpenCL form. It is made when it is asked for: most plans are only looked at.
@@ -280,6 +293,14 @@ impl Call {
     pub fn update(mut self, buffer: BufferId) -> Self {
         self.arguments
             .push(Argument::Buffer(buffer, Access::Update));
+        self
+    }
+
+    /// Adds memory that the work uses for itself.
+    #[must_use]
+    pub fn scratch(mut self, buffer: BufferId) -> Self {
+        self.arguments
+            .push(Argument::Buffer(buffer, Access::Scratch));
         self
     }
 
@@ -479,6 +500,8 @@ pub struct Site {
     pub source_act: Function,
     /// Whether the gradient of its output is that of the value before its own activation.
     pub before_act: bool,
+    /// What [`super::Op::prepare`] made once for all images; `None` where its forward step makes that itself.
+    pub prepared: Option<BufferId>,
     /// Whether this is training: dropout on, and what the way back needs is kept.
     pub training: bool,
 }
@@ -513,4 +536,17 @@ pub struct Machine {
     pub limits: Limits,
     /// What the numbers are.
     pub precision: Precision,
+    /// Whether convolutions may go through Winograd's filtering: faster, with larger rounding errors.
+    pub winograd: bool,
+}
+
+impl Machine {
+    /// A machine where every way is open.
+    pub fn new(limits: Limits, precision: Precision) -> Self {
+        Self {
+            limits,
+            precision,
+            winograd: true,
+        }
+    }
 }

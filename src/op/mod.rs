@@ -20,6 +20,7 @@ pub mod name;
 pub mod norm;
 pub mod optimizer;
 pub mod parameter;
+pub mod peak;
 pub mod pool;
 pub mod product;
 pub mod real;
@@ -265,6 +266,12 @@ pub trait Op: fmt::Debug + Send + Sync {
     /// ([`Site::source_act`]).
     fn undoes_activation(&self) -> bool {
         false
+    }
+
+    /// Asks for steps that serve all images where they come some at a time, and gives the buffer that they write
+    /// ([`Site::prepared`]): the weights in another form.
+    fn prepare(&self, _site: &Site, _machine: &Machine, _ledger: &mut Ledger) -> Option<BufferId> {
+        None
     }
 
     /// Asks for the forward steps; returns the buffers to keep for the way back.

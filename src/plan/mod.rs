@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use crate::op::emit::Step;
 pub use crate::op::limits::{Class, Limits};
 
-use crate::op::emit::{BufferId, Element, Ledger, Request};
+use crate::op::emit::{BufferId, Element, Ledger, Machine, Request};
 use crate::op::name::Name;
 use crate::op::parameter::Parameter;
 use crate::op::real::Precision;
@@ -131,6 +131,40 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Steps that are no network's, with an input that is written from outside and an output that is read.
+    pub fn bare(
+        name: &str,
+        input: (BufferId, View),
+        output: (BufferId, View),
+        parts: Parts,
+        machine: &Machine,
+    ) -> Self {
+        let steps = parts.ledger.steps.len();
+        let plan = Self {
+            name: name.into(),
+            mode: Mode::Inference,
+            batch: 1,
+            precision: machine.precision,
+            steps: Vec::new(),
+            forward_steps: steps,
+            gradient_steps: steps,
+            buffers: Vec::new(),
+            arena_bytes: 0,
+            region_bytes: 0,
+            lower_bound_bytes: 0,
+            tensor_bytes: 0,
+            parameters: Vec::new(),
+            input,
+            labels: None,
+            output,
+            loss: None,
+            outputs: Vec::new(),
+            output_gradient: None,
+            input_gradient: None,
+        };
+        assemble(plan, parts, &machine.limits)
+    }
+
     /// The buffer's facts.
     pub fn buffer(&self, id: BufferId) -> &Buffer {
         &self.buffers[id.0]

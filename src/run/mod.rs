@@ -1,5 +1,6 @@
 //! Running: a network on a device, its training, its evaluation, its files, and the checks of a device.
 
+pub mod bench;
 pub mod checkpoint;
 pub mod evaluate;
 pub mod folder;

@@ -11,8 +11,8 @@ use crate::op::optimizer::Sgd;
 use crate::op::parameter::{Init, Parameter};
 use crate::op::real::{Precision, Real};
 use crate::op::{InitRule, Recipe};
-use crate::plan::Plan;
 use crate::plan::budget::{Job, Plans, Room};
+use crate::plan::{Mode, Plan};
 use crate::random::{Purpose, Stream};
 
 use super::runner::Runner;
@@ -97,6 +97,17 @@ pub fn precision(config: &Config, device: &dyn Device) -> Result<Precision, Diag
     }
 }
 
+/// What plans for the device have to know, as the configuration has it.
+///
+/// # Errors
+/// E0706 the device does not compute in the precision.
+pub fn machine(config: &Config, device: &dyn Device) -> Result<Machine, Diagnostic> {
+    Ok(Machine {
+        winograd: config.device.winograd,
+        ..Machine::new(*device.limits(), precision(config, device)?)
+    })
+}
+
 /// Whether a network whose shapes are known can be trained in batches of this size.
 ///
 /// # Errors
@@ -142,10 +153,7 @@ impl Session {
         let job = Job {
             graph: &graph,
             optimizer,
-            machine: Machine {
-                limits: *device.limits(),
-                precision,
-            },
+            machine: Machine::new(*device.limits(), precision),
             device: &device.description().name,
         };
         let plans = job.fitting(batch, &Room::new(device.limits(), None), None)?;
@@ -183,6 +191,14 @@ impl Session {
             training,
             inference,
         })
+    }
+
+    /// The plan of a mode; none of training where the session is not for that.
+    pub fn runner(&self, mode: Mode) -> Option<&Runner> {
+        match mode {
+            Mode::Training => self.training.as_ref(),
+            Mode::Inference => Some(&self.inference),
+        }
     }
 
     /// Bytes of the plans in use.

@@ -27,7 +27,7 @@ mod unit;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use cache::FOLDER_VARIABLE;
 pub use loader::LIBRARY_VARIABLE;
@@ -71,6 +71,7 @@ struct LoadedPlan {
     plan: Arc<Plan>,
 }
 
+const TIMED: &str = "while steps were timed";
 const NOT_LOADED: &str = "internal error: a plan that is not loaded on this device";
 
 impl OpenClDevice {
@@ -96,30 +97,6 @@ impl OpenClDevice {
             cache,
             lost: false,
         })
-    }
-
-    /// Runs some of a plan's steps in order, waits after each, and gives the wall time of each. What a launch costs
-    /// beside its work, waiting included (PoCL: 30 to 50 us), is part of the time; a step's first run may compile.
-    ///
-    /// # Errors
-    /// E0704 the device failed.
-    pub fn profile(
-        &mut self,
-        plan: Loaded,
-        steps: Range<usize>,
-        scalars: &Scalars,
-    ) -> Result<Vec<Duration>, Diagnostic> {
-        self.finish()?;
-        steps
-            .map(|step| {
-                let start = Instant::now();
-                self.launch(plan, step, scalars)?;
-                let done = self.held.queue.finish();
-                let time = start.elapsed();
-                done.map_err(|failure| self.step_failed(plan, step, failure))?;
-                Ok(time)
-            })
-            .collect()
     }
 
     /// Forgets every plan and all its memory, persistent buffers included; compiled programs stay. Plans loaded before
@@ -271,6 +248,31 @@ impl Device for OpenClDevice {
             .queue
             .flush()
             .map_err(|failure| self.failed(failure, "while steps were handed to the device"))
+    }
+
+    fn profile(
+        &mut self,
+        plan: Loaded,
+        steps: Range<usize>,
+        scalars: &Scalars,
+    ) -> Result<Vec<Duration>, Diagnostic> {
+        self.finish()?;
+        let Held { plans, queue, .. } = &mut *self.held;
+        let timed = queue.timed();
+        let mut timed = timed.map_err(|failure| queue.failed(failure, TIMED))?;
+        let prepared = plans.get_mut(plan.0).and_then(Option::as_mut);
+        let prepared = &mut prepared.expect(NOT_LOADED).steps;
+        let mut failed = None;
+        for step in steps {
+            if let Err(failure) = prepared[step].launch_timed(&mut timed, scalars) {
+                failed = Some((step, failure));
+                break;
+            }
+        }
+        if let Some((step, failure)) = failed {
+            return Err(self.step_failed(plan, step, failure));
+        }
+        timed.times().map_err(|failure| self.failed(failure, TIMED))
     }
 
     fn finish(&mut self) -> Result<(), Diagnostic> {

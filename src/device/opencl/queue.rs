@@ -4,9 +4,10 @@
 //! follow each other without waiting; only reading and [`Queue::finish`] wait.
 
 use std::ptr;
+use std::time::Duration;
 
 use ocl::core::ffi;
-use ocl::core::{CommandQueue, Context, Kernel, Mem};
+use ocl::core::{CommandQueue, Context, Event, Kernel, Mem};
 
 use super::call::{Failure, check, created};
 use super::platform::Found;
@@ -78,13 +79,8 @@ impl Queue {
         .map_err(failed)?;
         // SAFETY: a new context, which now belongs to this value.
         let context = unsafe { Context::from_raw_create_ptr(context) };
-        let queue = created("clCreateCommandQueue", |status| {
-            // SAFETY: context and device are valid; no property: in order, no profiling (events cost time).
-            unsafe { ffi::clCreateCommandQueue(context.as_ptr(), device, 0, status) }
-        })
-        .map_err(failed)?;
-        // SAFETY: a new queue, which now belongs to this value.
-        let handle = unsafe { CommandQueue::from_raw_create_ptr(queue) };
+        // No property: in order, no profiling (events cost time).
+        let handle = command_queue(&context, found, 0).map_err(failed)?;
         Ok(Self {
             found: found.clone(),
             handle,
@@ -171,25 +167,20 @@ impl Queue {
     /// # Safety
     /// The kernel must stay inside its buffers.
     pub unsafe fn launch(&self, kernel: &Kernel, grid: &Grid) -> Result<(), Failure> {
-        let local = grid
-            .local
-            .as_ref()
-            .map_or(ptr::null(), |local| local.as_ptr());
-        // SAFETY: the sizes are three numbers long, `dimensions` is at most 3; the rest is the caller's promise.
-        let status = unsafe {
-            ffi::clEnqueueNDRangeKernel(
-                self.handle.as_ptr(),
-                kernel.as_ptr(),
-                grid.dimensions,
-                ptr::null(),
-                grid.global.as_ptr(),
-                local,
-                0,
-                ptr::null(),
-                ptr::null_mut(),
-            )
-        };
-        check("clEnqueueNDRangeKernel", status)
+        // SAFETY: the caller's promise.
+        unsafe { enqueue(&self.handle, kernel, grid, ptr::null_mut()) }
+    }
+
+    /// A second queue of the device, which times what it runs.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn timed(&self) -> Result<Timed, Failure> {
+        let handle = command_queue(&self.context, &self.found, ffi::CL_QUEUE_PROFILING_ENABLE)?;
+        Ok(Timed {
+            handle,
+            events: Vec::new(),
+        })
     }
 
     /// Sees to it that what was asked for begins.
@@ -203,6 +194,105 @@ impl Queue {
         // SAFETY: the queue is valid.
         check("clFinish", unsafe { ffi::clFinish(self.handle.as_ptr()) })
     }
+}
+
+/// A queue that times each kernel by the device's own clock.
+#[derive(Debug)]
+pub struct Timed {
+    handle: CommandQueue,
+    /// One a kernel, in order.
+    events: Vec<Event>,
+}
+
+impl Timed {
+    /// Runs a kernel, whose arguments are set, after all work so far.
+    ///
+    /// # Safety
+    /// The kernel must stay inside its buffers.
+    pub unsafe fn launch(&mut self, kernel: &Kernel, grid: &Grid) -> Result<(), Failure> {
+        let mut event = ptr::null_mut();
+        // SAFETY: the caller's promise.
+        unsafe { enqueue(&self.handle, kernel, grid, &raw mut event) }?;
+        // SAFETY: a new event, which now belongs to this value.
+        self.events
+            .push(unsafe { Event::from_raw_create_ptr(event) });
+        Ok(())
+    }
+
+    /// Waits until all is done, and gives the time that each kernel took from its start to its end.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn times(&self) -> Result<Vec<Duration>, Failure> {
+        // SAFETY: the queue is valid.
+        check("clFinish", unsafe { ffi::clFinish(self.handle.as_ptr()) })?;
+        let time = |event: &Event, what: ffi::cl_profiling_info| {
+            let mut nanoseconds: ffi::cl_ulong = 0;
+            // SAFETY: the space is as large as is said.
+            let status = unsafe {
+                ffi::clGetEventProfilingInfo(
+                    *event.as_ptr_ref(),
+                    what,
+                    size_of::<ffi::cl_ulong>(),
+                    (&raw mut nanoseconds).cast(),
+                    ptr::null_mut(),
+                )
+            };
+            check("clGetEventProfilingInfo", status).map(|()| nanoseconds)
+        };
+        let taken = |event: &Event| {
+            let start = time(event, ffi::CL_PROFILING_COMMAND_START)?;
+            let end = time(event, ffi::CL_PROFILING_COMMAND_END)?;
+            Ok(Duration::from_nanos(end.saturating_sub(start)))
+        };
+        self.events.iter().map(taken).collect()
+    }
+}
+
+/// A new queue of the device, in order.
+fn command_queue(
+    context: &Context,
+    found: &Found,
+    properties: ffi::cl_command_queue_properties,
+) -> Result<CommandQueue, Failure> {
+    let device = found.device.as_raw();
+    let queue = created("clCreateCommandQueue", |status| {
+        // SAFETY: context and device are valid.
+        unsafe { ffi::clCreateCommandQueue(context.as_ptr(), device, properties, status) }
+    })?;
+    // SAFETY: a new queue, which now belongs to this value.
+    Ok(unsafe { CommandQueue::from_raw_create_ptr(queue) })
+}
+
+/// Runs a kernel after all work of the queue so far; `event`, where it is not null, gets an event of it.
+///
+/// # Safety
+/// The kernel must stay inside its buffers, and `event` must be null or valid.
+unsafe fn enqueue(
+    queue: &CommandQueue,
+    kernel: &Kernel,
+    grid: &Grid,
+    event: *mut ffi::cl_event,
+) -> Result<(), Failure> {
+    let local = grid
+        .local
+        .as_ref()
+        .map_or(ptr::null(), |local| local.as_ptr());
+    // SAFETY: the sizes are three numbers long, `dimensions` is at most 3; the rest is the caller's promise.
+    let status = unsafe {
+        ffi::clEnqueueNDRangeKernel(
+            queue.as_ptr(),
+            kernel.as_ptr(),
+            grid.dimensions,
+            ptr::null(),
+            grid.global.as_ptr(),
+            local,
+            0,
+            ptr::null(),
+            event,
+        )
+    };
+    check("clEnqueueNDRangeKernel", status)
 }
 
 /// E0704.

@@ -16,8 +16,10 @@ pub const SOURCES: &[(&str, &str)] = &[
         include_str!("../../../kernels/norm_meanvar.cl"),
     ),
     ("optimizer", include_str!("../../../kernels/optimizer.cl")),
+    ("peak", include_str!("../../../kernels/peak.cl")),
     ("pool", include_str!("../../../kernels/pool.cl")),
     ("product", include_str!("../../../kernels/product.cl")),
+    ("winograd", include_str!("../../../kernels/winograd.cl")),
 ];
 
 /// The text of a kernel file.

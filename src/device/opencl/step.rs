@@ -7,7 +7,7 @@ use ocl::core::ffi;
 
 use super::call::{Failure, check};
 use super::memory::Buffers;
-use super::queue::{Grid, Queue};
+use super::queue::{Grid, Queue, Timed};
 use crate::op::emit::{Argument, Scalar, Scalars};
 use crate::op::real::Precision;
 use crate::plan::Step;
@@ -55,6 +55,24 @@ impl Prepared {
     /// # Errors
     /// The call that failed.
     pub fn launch(&mut self, queue: &Queue, values: &Scalars) -> Result<(), Failure> {
+        self.set(values)?;
+        // SAFETY: the kernels are netc's own; the planner gives them buffers and work sizes that belong together, which
+        // the self-test and the sentinels of the kernel tests check.
+        unsafe { queue.launch(&self.kernel, &self.grid) }
+    }
+
+    /// As [`Self::launch`], and notes the time that it takes.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn launch_timed(&mut self, queue: &mut Timed, values: &Scalars) -> Result<(), Failure> {
+        self.set(values)?;
+        // SAFETY: as in `launch`.
+        unsafe { queue.launch(&self.kernel, &self.grid) }
+    }
+
+    /// Sets the arguments that change from run to run.
+    fn set(&self, values: &Scalars) -> Result<(), Failure> {
         for &(index, scalar) in &self.scalars {
             match (scalar, self.precision) {
                 (Scalar::LearningRate, Precision::F32) => {
@@ -69,9 +87,7 @@ impl Prepared {
                 (Scalar::Images, _) => set(&self.kernel, index, &values.images.cast_signed()),
             }?;
         }
-        // SAFETY: the kernels are netc's own; the planner gives them buffers and work sizes that belong together, which
-        // the self-test and the sentinels of the kernel tests check.
-        unsafe { queue.launch(&self.kernel, &self.grid) }
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod host;
 pub mod matrix;
 pub mod tile;
+pub mod winograd;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use super::shape::{Shape, Window};
 use super::view::{D_DST, D_SRC, DST, SRC, View};
 use host::{BackwardBias, BackwardData, BackwardWeight, Forward, SumChunks, Transpose};
 use tile::Tile;
+use winograd::{Forwarded, Winograd, of_input_gradient};
 
 /// Channels whose bias gradient one work-item sums on a CPU.
 const BIAS_BLOCK: usize = 64;
@@ -58,6 +60,17 @@ impl Product {
     /// Images, of which a fully connected layer has one.
     pub fn images(&self) -> usize {
         self.src.batch
+    }
+
+    /// Multiply-adds of each of the three products.
+    pub fn multiply_adds(&self) -> u64 {
+        let (height, width) = self.output();
+        let depth = self.panels.inputs * self.panels.height * self.panels.width;
+        let outputs = self.panels.groups * self.panels.outputs;
+        [self.images(), height, width, outputs, depth]
+            .iter()
+            .map(|&n| n as u64)
+            .product()
     }
 
     /// Output rows and columns.
@@ -100,11 +113,11 @@ impl Product {
     }
 
     /// What every kernel of the product is built with.
-    fn kernel(&self, function: &'static str, part: &'static str) -> Kernel {
+    fn kernel(&self, file: &'static str, function: &'static str, part: &'static str) -> Kernel {
         let (oh, ow) = self.output();
         let (ih, iw) = self.input();
         let (window, panels) = (&self.window, &self.panels);
-        Kernel::new("product", function, 1)
+        Kernel::new(file, function, 1)
             .define(part, 1)
             .define("N", self.images())
             .define("IH", ih)
@@ -124,6 +137,24 @@ impl Product {
             .define("PANELS", panels.count())
     }
 
+    /// Winograd's filtering, where it is the fastest way.
+    pub fn winograd(&self, machine: &Machine) -> Option<Winograd> {
+        let channels = (self.panels.inputs, self.panels.outputs);
+        Winograd::choose(&self.window, self.output(), channels, machine)
+    }
+
+    /// See [`super::Op::prepare`].
+    pub fn prepare(
+        self: &Arc<Self>,
+        site: &Site,
+        machine: &Machine,
+        ledger: &mut Ledger,
+    ) -> Option<BufferId> {
+        let form = self.winograd(machine)?;
+        let weight = (site.named("forward.weight"), site.parameters[0].value);
+        Some(form.weight(weight, site.layer, self, false, machine, ledger))
+    }
+
     /// `dst = act(bias + src * weight)`.
     pub fn forward(
         self: &Arc<Self>,
@@ -135,15 +166,29 @@ impl Product {
         let (oh, ow) = self.output();
         let tiled = machine.limits.class == Class::Cpu;
         let bias = site.parameters.get(1);
+        if let Some(form) = self.winograd(machine) {
+            let prepared = site
+                .prepared
+                .or_else(|| self.prepare(site, machine, ledger));
+            let buffers = Forwarded {
+                src: site.source().buffer,
+                weight: prepared.expect("internal error: weights are transformed"),
+                bias: bias.map(|bias| bias.value),
+                dst: site.destination.buffer,
+            };
+            let name = site.named("forward");
+            form.forward(name, self, (site.layer, act), buffers, machine, ledger);
+            return;
+        }
         let (product, machine, has_bias) = (Arc::clone(self), *machine, bias.is_some());
         let kernel = move || {
             let Self {
                 src, dst, panels, ..
             } = &*product;
             let kernel = if tiled {
-                product.kernel("product_forward_tiled", "FORWARD_TILED")
+                product.kernel("product", "product_forward_tiled", "FORWARD_TILED")
             } else {
-                product.kernel("product_forward_naive", "FORWARD_NAIVE")
+                product.kernel("product", "product_forward_naive", "FORWARD_NAIVE")
             };
             let kernel = dst
                 .define(src.define(kernel, SRC), DST)
@@ -184,7 +229,8 @@ impl Product {
         ledger.step(
             site.named("forward"),
             Some(site.layer),
-            call.write(site.destination.buffer),
+            call.write(site.destination.buffer)
+                .multiply_adds(self.multiply_adds()),
         );
     }
 
@@ -195,7 +241,7 @@ impl Product {
         d_dst: &View,
         d_src: &View,
     ) -> Kernel {
-        let kernel = d_dst.define(self.kernel(function, part), D_DST);
+        let kernel = d_dst.define(self.kernel("product", function, part), D_DST);
         d_src.define(kernel, D_SRC)
     }
 
@@ -233,13 +279,18 @@ impl Product {
                 Call::new(kernel, host)
                     .read(weight)
                     .read(d_dst.buffer)
-                    .write(d_src.buffer),
+                    .write(d_src.buffer)
+                    .multiply_adds(self.multiply_adds()),
             );
             return;
         }
+        let form = self.input_winograd(machine);
         let stride = self.window.stride.width;
         let columns = (iw / stride).max(1);
-        let tile = Tile::choose(machine, columns, self.panels.inputs);
+        let tile = match form {
+            Some(_) => Winograd::tile(machine, self.panels.inputs),
+            None => Tile::choose(machine, columns, self.panels.inputs),
+        };
         let transposed = Panels {
             outputs: self.panels.inputs,
             inputs: self.panels.outputs,
@@ -248,7 +299,7 @@ impl Product {
         };
         // A fully connected layer's weights are turned a part at a time: as many panels as stay in a cache.
         let bytes = transposed.elements() as u64 * machine.precision.bytes();
-        let parts = if self.panels.groups == 1 {
+        let parts = if self.panels.groups == 1 && form.is_none() {
             (bytes.div_ceil(TRANSPOSED_BYTES) as usize).clamp(1, transposed.count().min(MOST_PARTS))
         } else {
             1
@@ -263,7 +314,7 @@ impl Product {
             let product = Arc::clone(self);
             let kernel = move || {
                 product
-                    .kernel("product_transpose_weight", "TRANSPOSE_WEIGHT")
+                    .kernel("product", "product_transpose_weight", "TRANSPOSE_WEIGHT")
                     .define("T_NR", transposed.panel)
                     .define("T_PANELS", transposed.count())
                     .global([
@@ -287,6 +338,20 @@ impl Product {
                     .write(buffer)
                     .size(first),
             );
+            if let Some(form) = form {
+                let product = of_input_gradient(self, d_dst, d_src, transposed);
+                let turned = (site.named("backward.weight").word("turned"), buffer);
+                let weight = form.weight(turned, site.layer, &product, true, machine, ledger);
+                let buffers = Forwarded {
+                    src: d_dst.buffer,
+                    weight,
+                    bias: None,
+                    dst: d_src.buffer,
+                };
+                let none = (site.layer, Function::None);
+                form.forward(name, &product, none, buffers, machine, ledger);
+                return;
+            }
             let product = Arc::clone(self);
             let kernel = move || {
                 let parts = ("product_backward_data_tiled", "BACKWARD_DATA_TILED");
@@ -314,9 +379,20 @@ impl Product {
                     .read(buffer)
                     .read(d_dst.buffer)
                     .write(d_src.buffer)
-                    .size(first),
+                    .size(first)
+                    .multiply_adds(self.multiply_adds() * count as u64 / all as u64),
             );
         }
+    }
+
+    /// Winograd's filtering for the input gradient, where it is the fastest way.
+    pub fn input_winograd(&self, machine: &Machine) -> Option<Winograd> {
+        let (size, pad) = (self.window.size, self.window.pad);
+        if pad.height >= size.height || pad.width >= size.width {
+            return None;
+        }
+        let channels = (self.panels.outputs, self.panels.inputs);
+        Winograd::choose(&self.window, self.input(), channels, machine)
     }
 
     /// `d_weight`, and `d_bias` where there is a bias.
@@ -345,7 +421,8 @@ impl Product {
                         .read(d_dst.buffer)
                         .update(value)
                         .update(rule.velocity)
-                        .scalar(Scalar::LearningRate);
+                        .scalar(Scalar::LearningRate)
+                        .multiply_adds(self.multiply_adds());
                     ledger.step(name, Some(site.layer), call);
                     ledger.updated.push(value);
                 }
@@ -375,7 +452,9 @@ impl Product {
         move || {
             let Self { panels: packed, .. } = &*product;
             let kernel = |function, part| {
-                let kernel = product.src.define(product.kernel(function, part), SRC);
+                let kernel = product
+                    .src
+                    .define(product.kernel("product", function, part), SRC);
                 let kernel = d_dst.view.define(kernel, D_DST);
                 match &update {
                     Some(rule) => rule.define(kernel),
@@ -434,6 +513,10 @@ impl Product {
         machine: &Machine,
         ledger: &mut Ledger,
     ) {
+        if let Some(form) = self.winograd(machine) {
+            form.backward_weight(self, site, d_dst, d_weight, machine, ledger);
+            return;
+        }
         let panels = self.panels.groups * self.panels.count();
         // The host sums eight chunks of images side by side, whatever its number of threads: the same bits.
         let chunks = match machine.limits.class {
@@ -456,11 +539,13 @@ impl Product {
             destination: d_weight,
         };
         let source = site.source().buffer;
+        let multiply_adds = self.multiply_adds();
         parts.sum(name, site.layer, machine, ledger, |sums| {
             Call::new(kernel, host)
                 .read(source)
                 .read(d_dst.buffer)
                 .write(sums)
+                .multiply_adds(multiply_adds)
         });
     }
 

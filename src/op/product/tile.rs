@@ -108,6 +108,18 @@ impl Tile {
         }
     }
 
+    /// The tile of sums over pixels, its rows within one vector of input channels.
+    pub fn depths(machine: &Machine, vectors: usize) -> Self {
+        let lanes = machine.limits.lanes(machine.precision);
+        let most = (accumulators(machine) / vectors).max(1);
+        let fits = |rows: &usize| lanes.is_multiple_of(*rows);
+        Self {
+            rows: (1..=most).rev().find(fits).unwrap_or(1),
+            vectors,
+            lanes,
+        }
+    }
+
     /// The weight gradient's tile: over runs of `run` source numbers, `filter_height` of them a filter.
     pub fn weight(
         machine: &Machine,

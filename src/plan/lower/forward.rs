@@ -167,6 +167,7 @@ impl Lowering<'_> {
             })
             .collect();
         let mut whole = vec![None; graph.nodes.len()];
+        let mut prepared = vec![None; graph.nodes.len()];
         for (number, first) in (0..batch).step_by(images).enumerate() {
             let first = first.min(batch - images);
             let steps = self.ledger.steps.len();
@@ -184,10 +185,13 @@ impl Lowering<'_> {
                 if !self.is_image(layer) {
                     continue;
                 }
-                let site = self.site(layer, &views, places, &mut group, &here);
-                graph.nodes[layer]
-                    .op
-                    .forward(&site, self.machine, &mut self.ledger);
+                let mut site = self.site(layer, &views, places, &mut group, &here);
+                let op = &graph.nodes[layer].op;
+                if number == 0 {
+                    prepared[layer] = op.prepare(&site, self.machine, &mut self.ledger);
+                }
+                site.prepared = prepared[layer];
+                op.forward(&site, self.machine, &mut self.ledger);
                 here[layer] = Some(site);
             }
             for &layer in &results {
@@ -282,6 +286,7 @@ impl Lowering<'_> {
             parameters: self.slots(layer),
             source_act: self.acts[layer].source_act,
             before_act: self.acts[layer].before_act,
+            prepared: None,
             training: self.training(),
         }
     }

@@ -1,12 +1,13 @@
 //! How each kind of case is run.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::manifest::{Case, Directory, Values};
-use super::{Comparison, compare};
+use super::{Comparison, allowed, compare};
 use crate::data::mean;
 use crate::device::Device;
 use crate::diagnostic::{Code, Diagnostic};
@@ -47,10 +48,8 @@ pub fn run(
     let rig = Rig {
         case,
         inputs,
-        machine: Machine {
-            limits: *device.limits(),
-            precision,
-        },
+        machine: Machine::new(*device.limits(), precision),
+        filtered: Cell::new(false),
     };
     let results = match case.op.as_str() {
         "net" => rig.net(device)?,
@@ -71,7 +70,8 @@ pub fn run(
         let mut found = false;
         // A tensor may have come out in several ways (training and inference): all of them count.
         for (_, got) in results.iter().filter(|(given, _)| given == name) {
-            comparisons.push(compare(case, name, got, &expected.data, precision));
+            let allowed = allowed(case, name, precision, rig.filtered.get());
+            comparisons.push(compare(name, got, &expected.data, allowed));
             found = true;
         }
         if !found {
@@ -92,6 +92,8 @@ pub(super) struct Rig<'a> {
     pub(super) case: &'a Case,
     pub(super) inputs: BTreeMap<&'a str, Values>,
     pub(super) machine: Machine,
+    /// Whether Winograd's filtering had a part in the results.
+    pub(super) filtered: Cell<bool>,
 }
 
 /// A number of a JSON object, or the default.
@@ -224,7 +226,7 @@ impl Rig<'_> {
                 keep_gradients: true,
                 ..Options::inference(batch)
             };
-            let runner = Runner::load(device, lower(&graph, &options, &self.machine))?;
+            let runner = self.load(device, lower(&graph, &options, &self.machine))?;
             let plan = Arc::clone(&runner.plan);
             runner.write_tensor(device, plan.input, &x.data)?;
             for (buffers, name) in plan.parameters.iter().zip(["w", "b"]) {
@@ -258,6 +260,15 @@ impl Rig<'_> {
             }
         }
         Ok(results)
+    }
+
+    /// Loads a plan, and notes whether Winograd's filtering has a part in it.
+    pub(super) fn load(&self, device: &mut dyn Device, plan: Plan) -> Result<Runner, Diagnostic> {
+        let mut steps = plan.steps.iter();
+        if steps.any(|step| step.call.kernel().file == "winograd") {
+            self.filtered.set(true);
+        }
+        Runner::load(device, plan)
     }
 
     /// A plan of hand-made steps, all of whose tensors stay readable.
@@ -320,6 +331,7 @@ impl Rig<'_> {
             parameters: Vec::new(),
             source_act: Function::None,
             before_act: false,
+            prepared: None,
             training: true,
         };
         dropout.forward(&site, &self.machine, &mut ledger);
@@ -331,7 +343,7 @@ impl Rig<'_> {
             &self.machine,
             &mut ledger,
         );
-        let runner = Runner::load(device, self.assemble(ledger, batch, dst))?;
+        let runner = self.load(device, self.assemble(ledger, batch, dst))?;
         runner.write_tensor(device, (dst.buffer, view), &x.data)?;
         runner.write_tensor(device, (d_dst.buffer, view), &self.input("dy")?.data)?;
         // The mask counts [batch, height, width, channels].
@@ -371,7 +383,7 @@ impl Rig<'_> {
         );
         loss::cross_entropy(z, labels, losses, correct, d_z, &mut ledger);
         loss::softmax(z, p, &mut ledger);
-        let runner = Runner::load(device, self.assemble(ledger, batch, z))?;
+        let runner = self.load(device, self.assemble(ledger, batch, z))?;
         runner.write_tensor(device, (z.buffer, view), &x.data)?;
         let given: Vec<i32> = self
             .input("labels")?
@@ -419,7 +431,7 @@ impl Rig<'_> {
             rule: rule.rule(v.buffer, true),
         };
         target.update("w".into(), None, &self.machine, &mut ledger);
-        let runner = Runner::load(device, self.assemble(ledger, 1, w))?;
+        let runner = self.load(device, self.assemble(ledger, 1, w))?;
         runner.write_tensor(device, (w.buffer, view), &start.data)?;
         runner.write_tensor(device, (v.buffer, view), &self.input("v0")?.data)?;
         let rates: Vec<f64> = match attributes.get("lr") {

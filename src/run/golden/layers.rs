@@ -17,7 +17,6 @@ use crate::op::norm::batch::BatchNorm;
 use crate::op::view::View;
 use crate::plan::Mode;
 use crate::plan::lower::{Options, lower};
-use crate::run::runner::Runner;
 use crate::run::session::initial_values;
 
 /// Usual names of a parameter's values, of its gradient, and of a running statistic after the step.
@@ -93,7 +92,7 @@ impl Rig<'_> {
             keep_gradients: true,
             ..Options::inference(batch)
         };
-        let runner = Runner::load(device, lower(&graph, &options, &self.machine))?;
+        let runner = self.load(device, lower(&graph, &options, &self.machine))?;
         let plan = Arc::clone(&runner.plan);
         runner.write_tensor(device, plan.input, &x.data)?;
         let names = |name: &Name| {
@@ -163,6 +162,7 @@ impl Rig<'_> {
             parameters: Vec::new(),
             source_act: Function::None,
             before_act: false,
+            prepared: None,
             training: true,
         };
         let kept = op.forward(&site, &self.machine, &mut ledger);
@@ -172,7 +172,7 @@ impl Rig<'_> {
             kept,
         };
         op.backward(&site, &back, &self.machine, &mut ledger);
-        let runner = Runner::load(device, self.assemble(ledger, batch, destination))?;
+        let runner = self.load(device, self.assemble(ledger, batch, destination))?;
         for (name, source) in names.iter().zip(&sources) {
             let values = &self.input(name)?.data;
             runner.write_tensor(device, (source.buffer, source.view), values)?;

@@ -18,7 +18,6 @@ use crate::op::optimizer::Sgd;
 use crate::op::parameter::{Parameter, Role};
 use crate::op::shape::Shape;
 use crate::plan::lower::{Options, lower};
-use crate::run::runner::Runner;
 use crate::run::session::initial_values;
 use crate::source::Source;
 use crate::syntax;
@@ -96,7 +95,7 @@ impl Rig<'_> {
             keep_gradients: true,
             ..Options::training(batch, optimizer)
         };
-        let runner = Runner::load(device, lower(&graph, &options, &self.machine))?;
+        let runner = self.load(device, lower(&graph, &options, &self.machine))?;
         let plan = Arc::clone(&runner.plan);
         let mut parameters = Vec::with_capacity(plan.parameters.len());
         for buffers in &plan.parameters {
