@@ -119,3 +119,26 @@ inline uint philox_word(uint index, uint purpose, uint object, uint step, uint k
     uint lane = index & 3u;
     return lane < 2u ? (lane == 0u ? c0 : c1) : (lane == 2u ? c2 : c3);
 }
+
+// All words of eight blocks from `first` on, in order.
+inline void philox_blocks(uint first, uint purpose, uint object, uint step, uint key0, uint key1, uint *words)
+{
+    uint8 c0 = first + (uint8)(0, 1, 2, 3, 4, 5, 6, 7), c1 = purpose, c2 = object, c3 = step;
+    for (int round = 0; round < 10; ++round) {
+        const ulong8 product0 = convert_ulong8(c0) * 0xD2511F53ul, product1 = convert_ulong8(c2) * 0xCD9E8D57ul;
+        c0 = convert_uint8(product1 >> 32) ^ c1 ^ key0;
+        c1 = convert_uint8(product1);
+        c2 = convert_uint8(product0 >> 32) ^ c3 ^ key1;
+        c3 = convert_uint8(product0);
+        key0 += 0x9E3779B9u;
+        key1 += 0xBB67AE85u;
+    }
+    uint columns[4][8];
+    vstore8(c0, 0, columns[0]);
+    vstore8(c1, 0, columns[1]);
+    vstore8(c2, 0, columns[2]);
+    vstore8(c3, 0, columns[3]);
+    for (int block = 0; block < 8; ++block)
+        for (int word = 0; word < 4; ++word)
+            words[4 * block + word] = columns[word][block];
+}

@@ -183,13 +183,13 @@ __kernel void product_forward_tiled(__global const REAL *src, __global const REA
 
 #ifdef TRANSPOSE_WEIGHT
 // weight panels over outputs -> panels over inputs [G][T_PANELS][KY][KX][OC][T_NR], zeros in the empty columns. A work-item
-// turns one block of T_NR inputs x NR outputs, which stays in the first cache. Some panels at a time, from first_panel on.
-__kernel void product_transpose_weight(__global const REAL *weight, __global REAL *transposed, const ulong first_panel)
+// turns one block of T_NR inputs x NR outputs, which stays in the first cache.
+__kernel void product_transpose_weight(__global const REAL *weight, __global REAL *transposed)
 {
-    const int block = get_global_id(0), tap = get_global_id(1), panel = first_panel + get_global_id(2);
+    const int block = get_global_id(0), tap = get_global_id(1), panel = get_global_id(2);
     const int g = panel / T_PANELS, first = (panel % T_PANELS) * T_NR, o = block * NR;
     __global const REAL *from = weight + (((size_t)g * PANELS + block) * (KY * KX) + tap) * (IC * NR) + first * NR;
-    __global REAL *to = transposed + (get_global_id(2) * (KY * KX) + tap) * (OC * T_NR) + o * T_NR;
+    __global REAL *to = transposed + ((size_t)panel * (KY * KX) + tap) * (OC * T_NR) + o * T_NR;
     const int outputs = min(NR, OC - o), inputs = min(T_NR, IC - first);
     for (int j = 0; j < outputs; ++j) {
         for (int i = 0; i < inputs; ++i)
@@ -203,11 +203,10 @@ __kernel void product_transpose_weight(__global const REAL *weight, __global REA
 #ifdef BACKWARD_DATA_TILED
 // Here NR and PANELS are those of the transposed weights. With a stride, input columns fall into SX phases; a tile takes
 // neighbours of one phase, which read neighbouring output columns.
-__kernel void product_backward_data_tiled(__global const REAL *transposed, __global const REAL *d_dst, __global REAL *d_src,
-                                          const ulong first_panel)
+__kernel void product_backward_data_tiled(__global const REAL *transposed, __global const REAL *d_dst, __global REAL *d_src)
 {
     const int tile = get_global_id(0) % TILES, phase = get_global_id(0) / TILES % SX, row = get_global_id(0) / (TILES * SX);
-    const int panel = first_panel + get_global_id(1), n = row / IH, y = row % IH, g = panel / PANELS, i = (panel % PANELS) * NR;
+    const int panel = get_global_id(1), n = row / IH, y = row % IH, g = panel / PANELS, i = (panel % PANELS) * NR;
     const int count = (IW - phase + SX - 1) / SX; // columns of this phase
     if (count < MR)
         return; // only where IW < SX, and then there are none
@@ -227,7 +226,7 @@ __kernel void product_backward_data_tiled(__global const REAL *transposed, __glo
                 continue;
             const int ox = j + (phase + PX - kx) / SX;
             __global const REAL *a = d_dst + D_DST_O + n * D_DST_N + oy * D_DST_H + ox * D_DST_W + g * OC;
-            __global const REAL *b = transposed + (get_global_id(1) * (KY * KX) + ky * KX + kx) * (OC * NR);
+            __global const REAL *b = transposed + ((size_t)panel * (KY * KX) + ky * KX + kx) * (OC * NR);
 #if OC > BLOCK
             for (int k0 = 0; k0 < OC; k0 += BLOCK) {
                 const int terms = min(BLOCK, OC - k0);

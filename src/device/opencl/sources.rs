@@ -6,6 +6,7 @@ pub const PRELUDE: &str = include_str!("../../../kernels/prelude.cl");
 /// Every kernel file: its name without folder and ending, and its text.
 pub const SOURCES: &[(&str, &str)] = &[
     ("activation", include_str!("../../../kernels/activation.cl")),
+    ("dense", include_str!("../../../kernels/dense.cl")),
     ("join", include_str!("../../../kernels/join.cl")),
     ("layout", include_str!("../../../kernels/layout.cl")),
     ("loss", include_str!("../../../kernels/loss.cl")),

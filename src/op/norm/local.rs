@@ -28,7 +28,13 @@ pub struct LocalResponse {
 }
 
 impl LocalResponse {
-    fn kernel(&self, function: &'static str, part: &'static str, view: &View) -> Kernel {
+    fn kernel(
+        &self,
+        function: &'static str,
+        part: &'static str,
+        view: &View,
+        machine: &Machine,
+    ) -> Kernel {
         let [channels, height, width] = view.shape.dimensions();
         let kernel = Kernel::new("norm_local", function, 1)
             .define(part, 1)
@@ -37,7 +43,9 @@ impl LocalResponse {
             .define("ALPHA", self.alpha)
             .define("BETA", self.beta)
             .define("K", self.k)
-            .global([width, height, view.batch]);
+            .define("W", width)
+            .define("VW", machine.limits.lanes(machine.precision))
+            .places([width, height, view.batch], machine);
         if self.beta == 0.75 {
             kernel.define("BETA_075", 1)
         } else {
@@ -113,19 +121,19 @@ impl Op for LocalResponse {
         }]
     }
 
-    fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
+    fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let (src, dst) = (site.source().view, site.destination.view);
-        let op = *self;
-        let kernel = move || op.kernel("norm_local_forward", "FORWARD", &src);
+        let (op, on) = (*self, *machine);
+        let kernel = move || op.kernel("norm_local_forward", "FORWARD", &src, &on);
         unary::forward(site, kernel, Forward { op, src, dst }, ledger);
         Vec::new()
     }
 
-    fn backward(&self, site: &Site, back: &Back, _: &Machine, ledger: &mut Ledger) {
+    fn backward(&self, site: &Site, back: &Back, machine: &Machine, ledger: &mut Ledger) {
         let Some(d_src) = back.d_src[0] else { return };
         let (src, d_dst) = (site.source(), back.d_dst);
-        let op = *self;
-        let kernel = move || op.kernel("norm_local_backward", "BACKWARD", &src.view);
+        let (op, on) = (*self, *machine);
+        let kernel = move || op.kernel("norm_local_backward", "BACKWARD", &src.view, &on);
         let host = Backward {
             op,
             src: src.view,

@@ -3,7 +3,6 @@
 //! Images run side by side; a fully connected layer, which has one "image", runs one product on all threads. Sums are
 //! taken in an order that does not depend on the number of threads.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -37,8 +36,8 @@ pub struct BackwardData {
     pub d_dst: View,
     /// The layout of `d_src`.
     pub d_src: View,
-    /// How the weights are packed where they come transposed, and which panels of them: the inputs that are computed.
-    pub transposed: Option<(Panels, Range<usize>)>,
+    /// How the weights are packed where they come transposed.
+    pub transposed: Option<Panels>,
 }
 
 /// `d_weight`, one part a chunk of images.
@@ -77,8 +76,28 @@ pub struct Transpose {
     pub from: Panels,
     /// As they are wanted: inputs and outputs exchanged.
     pub to: Panels,
-    /// The panels that are wanted.
-    pub panels: Range<usize>,
+}
+
+/// A batch of gradients, outputs first: `[outputs][whole]`, zeros beyond the batch.
+#[derive(Debug)]
+pub struct TransposeRows {
+    /// The layout of `d_dst`.
+    pub d_dst: View,
+    /// Rows of the batch in whole tiles.
+    pub whole: usize,
+}
+
+/// `d_src` of a fully connected layer from `d_dst`, outputs first.
+#[derive(Debug)]
+pub struct FromTransposed {
+    /// The geometry; its `dst` is not used.
+    pub product: Arc<Product>,
+    /// The layout that `d_dst` had.
+    pub d_dst: View,
+    /// The layout of `d_src`.
+    pub d_src: View,
+    /// Rows of the batch in whole tiles.
+    pub whole: usize,
 }
 
 impl Product {
@@ -161,15 +180,8 @@ impl Product {
         patches
     }
 
-    /// Adds patches back to the pixels they came from, some of the group's inputs.
-    fn add_patches<T: Real>(
-        &self,
-        patches: &[T],
-        d_src: &mut [T],
-        view: &View,
-        g: usize,
-        inputs: &Range<usize>,
-    ) {
+    /// Adds patches back to the pixels they came from.
+    fn add_patches<T: Real>(&self, patches: &[T], d_src: &mut [T], view: &View, g: usize) {
         let p = &self.panels;
         let ((ih, iw), (oh, ow)) = (self.input(), self.output());
         for oy in 0..oh {
@@ -190,10 +202,8 @@ impl Product {
                         };
                         let from = (oy * ow + ox) * p.depth() + (ky * p.width + kx) * p.inputs;
                         let to = view.at(0, g * p.inputs, y, x);
-                        for (sum, value) in d_src[to..to + p.inputs][inputs.clone()]
-                            .iter_mut()
-                            .zip(&patches[from..from + p.inputs][inputs.clone()])
-                        {
+                        let values = &patches[from..from + p.inputs];
+                        for (sum, value) in d_src[to..to + p.inputs].iter_mut().zip(values) {
                             *sum += *value;
                         }
                     }
@@ -280,34 +290,8 @@ impl RealRoutine for Forward {
     }
 }
 
-impl RealRoutine for BackwardData {
-    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
-        let [weight, d_dst, d_src] = take(buffers);
-        let (weight, d_dst, d_src): (&[T], &[T], &mut [T]) =
-            (elements(weight), elements(d_dst), elements_mut(d_src));
-        let restored;
-        let (weight, inputs) = match &self.transposed {
-            None => (weight, 0..self.product.panels.inputs),
-            Some((transposed, panels)) => {
-                let panel = transposed.elements() / (transposed.groups * transposed.count());
-                let mut whole = vec![T::zero(); transposed.elements()];
-                whole[panels.start * panel..panels.end * panel]
-                    .copy_from_slice(&weight[..panels.len() * panel]);
-                restored = exchange(transposed, &self.product.panels, &whole);
-                let first = panels.start * transposed.panel;
-                let last = panels.end * transposed.panel;
-                let all = transposed.groups > 1;
-                let inputs = self.product.panels.inputs;
-                (
-                    restored.as_slice(),
-                    if all {
-                        0..inputs
-                    } else {
-                        first..last.min(inputs)
-                    },
-                )
-            }
-        };
+impl BackwardData {
+    fn run<T: Real>(&self, weight: &[T], d_dst: &[T], d_src: &mut [T]) {
         let (product, p) = (&self.product, &self.product.panels);
         let (oh, ow) = product.output();
         d_src
@@ -332,12 +316,62 @@ impl RealRoutine for BackwardData {
                     for y in 0..height {
                         for x in 0..width {
                             let at = self.d_src.at(0, g * p.inputs, y, x);
-                            d_src[at..at + p.inputs][inputs.clone()].fill(T::zero());
+                            d_src[at..at + p.inputs].fill(T::zero());
                         }
                     }
-                    product.add_patches(&patches, d_src, &self.d_src, g, &inputs);
+                    product.add_patches(&patches, d_src, &self.d_src, g);
                 }
             });
+    }
+}
+
+impl RealRoutine for BackwardData {
+    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
+        let [weight, d_dst, d_src] = take(buffers);
+        let (weight, d_dst, d_src): (&[T], &[T], &mut [T]) =
+            (elements(weight), elements(d_dst), elements_mut(d_src));
+        match &self.transposed {
+            None => self.run(weight, d_dst, d_src),
+            Some(transposed) => {
+                let restored = exchange(transposed, &self.product.panels, weight);
+                self.run(&restored, d_dst, d_src);
+            }
+        }
+    }
+}
+
+impl RealRoutine for TransposeRows {
+    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
+        let [d_dst, transposed] = take(buffers);
+        let (d_dst, transposed): (&[T], &mut [T]) = (elements(d_dst), elements_mut(transposed));
+        let [_, _, rows] = self.d_dst.shape.dimensions();
+        for (o, transposed) in transposed.chunks_exact_mut(self.whole).enumerate() {
+            transposed.fill(T::zero());
+            for (n, value) in transposed[..rows].iter_mut().enumerate() {
+                *value = d_dst[self.d_dst.at(0, o, 0, n)];
+            }
+        }
+    }
+}
+
+impl RealRoutine for FromTransposed {
+    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
+        let [weight, transposed, d_src] = take(buffers);
+        let transposed: &[T] = elements(transposed);
+        let mut d_dst = vec![T::zero(); self.d_dst.elements()];
+        let [_, _, rows] = self.d_dst.shape.dimensions();
+        for (o, transposed) in transposed.chunks_exact(self.whole).enumerate() {
+            for (n, value) in transposed[..rows].iter().enumerate() {
+                d_dst[self.d_dst.at(0, o, 0, n)] = *value;
+            }
+        }
+        let inner = BackwardData {
+            product: Arc::clone(&self.product),
+            d_dst: self.d_dst,
+            d_src: self.d_src,
+            transposed: None,
+        };
+        inner.run(elements(weight), &d_dst, elements_mut(d_src));
     }
 }
 
@@ -488,8 +522,6 @@ impl RealRoutine for Transpose {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let [weight, transposed] = take(buffers);
         let whole = exchange::<T>(&self.from, &self.to, elements(weight));
-        let panel = self.to.elements() / (self.to.groups * self.to.count());
-        let wanted = &whole[self.panels.start * panel..self.panels.end * panel];
-        elements_mut::<T>(transposed)[..wanted.len()].copy_from_slice(wanted);
+        elements_mut::<T>(transposed).copy_from_slice(&whole);
     }
 }

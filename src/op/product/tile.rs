@@ -108,6 +108,26 @@ impl Tile {
         }
     }
 
+    /// The tile of a fully connected layer's input gradient: inputs by rows of the batch.
+    pub fn batch(machine: &Machine, rows: usize) -> Self {
+        let lanes = machine.limits.lanes(machine.precision);
+        let vectors = rows.div_ceil(lanes);
+        // As many vectors as divide the batch, few enough that weights, which are broadcast, are read seldom.
+        let most = if machine.limits.vector_bytes >= 64 {
+            4
+        } else {
+            2
+        };
+        let vectors = (1..=most.min(vectors))
+            .min_by_key(|n| (vectors.next_multiple_of(*n), most - n))
+            .unwrap_or(1);
+        Self {
+            rows: accumulators(machine) / vectors,
+            vectors,
+            lanes,
+        }
+    }
+
     /// The tile of sums over pixels, its rows within one vector of input channels.
     pub fn depths(machine: &Machine, vectors: usize) -> Self {
         let lanes = machine.limits.lanes(machine.precision);
