@@ -5,7 +5,8 @@
 //   d_src[n, i]    = sum over o of d_dst[n, o] * w[o, i]
 //   d_weight[o, i] = sum over n of d_dst[n, o] * src[n, i]
 //
-// Defines: M rows; IC inputs, OC outputs; NR, PANELS; origin and row stride of the tensors, SRC_O SRC_W and so on.
+// Defines: M rows; the tile MR NV VW, NR outputs of a panel. What differs between layers is an argument, so that they share
+// compiled kernels: IC inputs, OC outputs, origin and row stride of the tensors, SRC_O SRC_W and so on.
 // weight: [PANELS][IC][NR]. Tiles are MR x NR as in product.cl; the rows that a last tile lacks are done one by one.
 
 #ifdef __has_builtin
@@ -17,6 +18,8 @@
 #define PREFETCH(p)
 #endif
 
+#define PANELS ((OC + NR - 1) / NR)
+#define ROWS_OF(T) const int T##_O, const int T##_W
 #define FOR_TILE_OF(R, m, v) _Pragma("unroll") for (int m = 0; m < R; ++m) _Pragma("unroll") for (int v = 0; v < NV; ++v)
 
 #ifdef DENSE_FORWARD
@@ -40,7 +43,7 @@ __kernel void dense_forward(__global const REAL *restrict src, __global const RE
 #ifdef BIAS
                             __global const REAL *restrict bias,
 #endif
-                            __global REAL *restrict dst)
+                            __global REAL *restrict dst, ROWS_OF(SRC), ROWS_OF(DST), const int IC, const int OC)
 {
     const int panel = get_global_id(0), first = get_global_id(1) * ROWS, rows = min(ROWS, M - first), o = panel * NR;
     REAL sums[ROWS * NR];
@@ -70,7 +73,8 @@ __kernel void dense_forward(__global const REAL *restrict src, __global const RE
 
 #ifdef DENSE_TRANSPOSE
 // transposed [OC][WHOLE], zeros beyond M. One work-item: BLOCK outputs.
-__kernel void dense_transpose(__global const REAL *restrict d_dst, __global REAL *restrict transposed)
+__kernel void dense_transpose(__global const REAL *restrict d_dst, __global REAL *restrict transposed, ROWS_OF(D_DST),
+                              const int OC)
 {
     const int first = get_global_id(0) * BLOCK, last = min(first + BLOCK, OC);
     for (int n = 0; n < WHOLE; ++n)
@@ -80,7 +84,7 @@ __kernel void dense_transpose(__global const REAL *restrict d_dst, __global REAL
 #endif
 
 #ifdef DENSE_BACKWARD_DATA
-// One work-item: INPUTS inputs of all rows. A tile is MR inputs x NV vectors of rows: weights are broadcast as they lie, two panels
+// One work-item: INPUTS inputs of all rows, at most SUMS numbers. A tile is MR inputs x NV vectors of rows: weights are broadcast as they lie, two panels
 // at a time in runs that follow each other, and never transposed (28 -> 14 ms for 32 x 9216 x 4096 against chunks of
 // transposed weights; PoCL 3.1, two cores with 256-bit vectors, 2026-11-25).
 #define DATA_TILE(R)                                                                            \
@@ -103,10 +107,11 @@ __kernel void dense_transpose(__global const REAL *restrict d_dst, __global REAL
         FOR_TILE_OF(R, m, v) VSTORE(acc[m][v], sums + (i + m) * WHOLE + n + v * VW);            \
     }
 __kernel void dense_backward_data(__global const REAL *restrict weight, __global const REAL *restrict transposed,
-                                  __global REAL *restrict d_src)
+                                  __global REAL *restrict d_src, ROWS_OF(D_SRC), const int IC, const int OC,
+                                  const int INPUTS)
 {
     const int first = get_global_id(0) * INPUTS, inputs = min(INPUTS, IC - first);
-    REAL sums[INPUTS * WHOLE];
+    REAL sums[SUMS];
     for (int p0 = 0; p0 < PANELS; p0 += 2) {
         const int p1 = min(p0 + 2, PANELS);
         for (int n = 0; n < WHOLE; n += NV * VW) {
@@ -167,7 +172,8 @@ __kernel void dense_backward_data(__global const REAL *restrict weight, __global
         }                                                                                       \
         WEIGHT_TILE_END(R)                                                                      \
     }
-__kernel void dense_backward_weight(__global const REAL *restrict src, __global const REAL *restrict d_dst, WEIGHT_TARGET)
+__kernel void dense_backward_weight(__global const REAL *restrict src, __global const REAL *restrict d_dst, WEIGHT_TARGET,
+                                    ROWS_OF(SRC), ROWS_OF(D_DST), const int IC, const int OC, const int INPUTS)
 {
     const int first = get_global_id(0) * INPUTS, inputs = min(INPUTS, IC - first), panel = get_global_id(1), o = panel * NR;
     REAL upstream[M * NR];

@@ -11,8 +11,15 @@
 // Points are not 0, +-1, +-2, ...: those of POINTS 6 err a quarter as much (float, 2026-11-24).
 // The weight gradient is the same sum with the roles exchanged: d the input, g the upstream gradient's MT x MT, y KS x KS.
 //
-// Defines: as in product.cl, and POINTS KS MT; TY TX tiles of a column and a row.
+// Defines: POINTS KS MT; the tile MR NV VW, NR = NV * VW. Everything else is an argument, so that layers share compiled
+// kernels: sizes as in product.cl, and TY TX tiles of a column and a row.
 // weight, transformed: [G][PANELS][POINTS^2][IC][NR].
+
+#define VIEW(T) const int T##_O, const int T##_N, const int T##_H, const int T##_W
+#define SHAPE                                                                                                              \
+    const int N, const int IH, const int IW, const int OH, const int OW, const int PY, const int PX, const int G,          \
+        const int IC, const int OC, const int TY, const int TX
+#define PANELS ((OC + NR - 1) / NR)
 
 #if POINTS == 4
 #define PAIRS 1
@@ -103,37 +110,34 @@ inline void transform_output(const REALV *m, const int count, REALV *y)
     }
 }
 
-// mid[p][x] = B along columns of the POINTS x POINTS inputs at (y0, x0), `valid` channels of one vector; zeros beside
-// the image.
-#define FIRST_HALF(mid, s, valid, y0, x0, SIZE, H, W, ROW, PIXEL, TRANSFORM)                                                    \
-    if ((y0) >= 0 && (x0) >= 0 && (y0) + (SIZE) <= (H) && (x0) + (SIZE) <= (W)) {                                          \
-        UNROLL for (int x = 0; x < (SIZE); ++x) {                                                                          \
-            REALV d[SIZE], o[POINTS];                                                                                      \
-            UNROLL for (int y = 0; y < (SIZE); ++y) d[y] = load_part((s) + y * (ROW) + x * (PIXEL), valid);                           \
-            TRANSFORM                                                                                                      \
-            UNROLL for (int p = 0; p < POINTS; ++p) mid[p][x] = o[p];                                                     \
-        }                                                                                                                  \
-    } else {                                                                                                               \
-        for (int x = 0; x < (SIZE); ++x) {                                                                                 \
-            REALV d[SIZE], o[POINTS];                                                                                      \
-            const bool in = (x0) + x >= 0 && (x0) + x < (W);                                                               \
+// mid[p][x] = the transform along the columns of SIZE x SIZE values at (y0, x0), `valid` channels of one vector; zeros beside the
+// image. Only the inner loops are unrolled, here and below: the outer ones cost nothing rolled, and compile in a third of the time.
+#define ROLLED _Pragma("nounroll")
+#define FIRST_HALF(mid, s, valid, y0, x0, SIZE, H, W, ROW, PIXEL, TRANSFORM)                                              \
+    ROLLED for (int x = 0; x < (SIZE); ++x) {                                                                              \
+        REALV d[SIZE], o[POINTS];                                                                                          \
+        __global const REAL *column = (s) + x * (PIXEL);                                                                   \
+        if ((x0) + x < 0 || (x0) + x >= (W))                                                                               \
+            UNROLL for (int y = 0; y < (SIZE); ++y) d[y] = (REALV)(0);                                                     \
+        else if ((y0) >= 0 && (y0) + (SIZE) <= (H))                                                                        \
+            UNROLL for (int y = 0; y < (SIZE); ++y) d[y] = load_part(column + y * (ROW), valid);                           \
+        else                                                                                                               \
             UNROLL for (int y = 0; y < (SIZE); ++y)                                                                        \
-                if (in && (y0) + y >= 0 && (y0) + y < (H)) d[y] = load_part((s) + y * (ROW) + x * (PIXEL), valid);                    \
+                if ((y0) + y >= 0 && (y0) + y < (H)) d[y] = load_part(column + y * (ROW), valid);                          \
                 else d[y] = (REALV)(0);                                                                                    \
-            TRANSFORM                                                                                                      \
-            UNROLL for (int p = 0; p < POINTS; ++p) mid[p][x] = o[p];                                                     \
-        }                                                                                                                  \
+        TRANSFORM                                                                                                          \
+        UNROLL for (int p = 0; p < POINTS; ++p) mid[p][x] = o[p];                                                          \
     }
 
 #ifdef WINOGRAD_WEIGHT
 // weight panels [G][PANELS][KS][KS][IC][NR] -> transformed. FLIP: the filter turned by half a circle, for the input gradient.
 // One work-item: one input of a panel.
-__kernel void winograd_weight(__global const REAL *weight, __global REAL *transformed)
+__kernel void winograd_weight(__global const REAL *weight, __global REAL *transformed, const int IC)
 {
     const int i = get_global_id(0), panel = get_global_id(1);
     for (int v = 0; v < NR; v += VW) {
         REALV mid[POINTS][KS];
-        for (int x = 0; x < KS; ++x) {
+        ROLLED for (int x = 0; x < KS; ++x) {
             REALV g[KS], o[POINTS];
             UNROLL for (int y = 0; y < KS; ++y) {
 #ifdef FLIP
@@ -146,7 +150,7 @@ __kernel void winograd_weight(__global const REAL *weight, __global REAL *transf
             transform_weight(g, KS, o);
             UNROLL for (int p = 0; p < POINTS; ++p) mid[p][x] = o[p];
         }
-        for (int p = 0; p < POINTS; ++p) {
+        ROLLED for (int p = 0; p < POINTS; ++p) {
             REALV o[POINTS];
             transform_weight(mid[p], KS, o);
             UNROLL for (int q = 0; q < POINTS; ++q)
@@ -161,7 +165,7 @@ __kernel void winograd_weight(__global const REAL *weight, __global REAL *transf
 
 #ifdef WINOGRAD_FORWARD
 // dst = act(bias + src * weight). One work-item takes every ITEMS-th block of BT tiles (a multiple of MR): their input transform,
-// then for each panel all products and the output transform, in a slab of its own. TILES tiles of all images; the last of a row
+// then for each panel all products and the output transform, in a slab of its own. The last tile of a row
 // or column is shifted back to overlap. Slab: [POINTS^2][BT][LANES] and [POINTS^2][BT][NR], LANES = IC in whole vectors.
 #define LANES ((IC + VW - 1) / VW * VW)
 #define SLAB_V (BT * LANES + PAD)
@@ -170,10 +174,12 @@ __kernel void winograd_forward(__global const REAL *restrict src, __global const
 #ifdef BIAS
                                __global const REAL *restrict bias,
 #endif
-                               __global REAL *restrict dst, __global REAL *restrict slabs)
+                               __global REAL *restrict dst, __global REAL *restrict slabs, VIEW(SRC), VIEW(DST), SHAPE,
+                               const int BT, const int ITEMS)
 {
     __global REAL *restrict input = slabs + (size_t)get_global_id(0) * (SQUARE * (SLAB_V + SLAB_M));
     __global REAL *restrict sums = input + SQUARE * SLAB_V;
+    const int TILES = N * TY * TX, BLOCKS = (TILES + BT - 1) / BT;
     for (int block = get_global_id(0); block < G * BLOCKS; block += ITEMS) {
         const int g = block / BLOCKS, first = block % BLOCKS * BT;
         for (int t = 0; t < BT; ++t) {
@@ -183,7 +189,7 @@ __kernel void winograd_forward(__global const REAL *restrict src, __global const
                 __global const REAL *s = src + SRC_O + n * SRC_N + y0 * SRC_H + x0 * SRC_W + g * IC + c;
                 REALV mid[POINTS][POINTS];
                 FIRST_HALF(mid, s, VW, y0, x0, POINTS, IH, IW, SRC_H, SRC_W, transform_input(d, o);)
-                UNROLL for (int p = 0; p < POINTS; ++p) {
+                ROLLED for (int p = 0; p < POINTS; ++p) {
                     REALV o[POINTS];
                     transform_input(mid[p], o);
                     UNROLL for (int q = 0; q < POINTS; ++q) VSTORE(o[q], input + (p * POINTS + q) * SLAB_V + t * LANES + c);
@@ -207,7 +213,7 @@ __kernel void winograd_forward(__global const REAL *restrict src, __global const
                 for (int v = 0; v < NR && v < valid; v += VW) {
                     __global REAL *p0 = dst + DST_O + n * DST_N + y0 * DST_H + x0 * DST_W + g * OC + o0 + v;
                     REALV mid[MT][POINTS];
-                    UNROLL for (int q = 0; q < POINTS; ++q) {
+                    ROLLED for (int q = 0; q < POINTS; ++q) {
                         REALV m[POINTS], y[MT];
                         UNROLL for (int p = 0; p < POINTS; ++p) m[p] = VLOAD(sums + (p * POINTS + q) * SLAB_M + t * NR + v);
                         transform_output(m, MT, y);
@@ -218,7 +224,7 @@ __kernel void winograd_forward(__global const REAL *restrict src, __global const
 #else
                     const REALV add = (REALV)(0);
 #endif
-                    UNROLL for (int i = 0; i < MT; ++i) {
+                    ROLLED for (int i = 0; i < MT; ++i) {
                         REALV y[MT];
                         transform_output(mid[i], MT, y);
                         UNROLL for (int j = 0; j < MT; ++j) {
@@ -245,7 +251,8 @@ __kernel void winograd_forward(__global const REAL *restrict src, __global const
 
 #ifdef WINOGRAD_SOURCE
 // One work-item: a row of tiles of an image, the chunk's image get_global_id(1), one group.
-__kernel void winograd_source(__global const REAL *restrict src, __global REAL *restrict source, const ulong first)
+__kernel void winograd_source(__global const REAL *restrict src, __global REAL *restrict source, VIEW(SRC), SHAPE,
+                              const int TILES, const int first)
 {
     const int ty = get_global_id(0), image = get_global_id(1), g = get_global_id(2), n = first + image, y0 = ty * MT - PY;
     if (n >= N)
@@ -257,7 +264,7 @@ __kernel void winograd_source(__global const REAL *restrict src, __global REAL *
             __global REAL *to = source + (size_t)g * SQUARE * POINT_SOURCE + (c * TILES + (image * TY + ty) * TX + tx) * VW;
             REALV mid[POINTS][POINTS];
             FIRST_HALF(mid, s, IC - c * VW, y0, x0, POINTS, IH, IW, SRC_H, SRC_W, transform_input(d, o);)
-            UNROLL for (int p = 0; p < POINTS; ++p) {
+            ROLLED for (int p = 0; p < POINTS; ++p) {
                 REALV o[POINTS];
                 transform_input(mid[p], o);
                 UNROLL for (int q = 0; q < POINTS; ++q) VSTORE(o[q], to + (size_t)(p * POINTS + q) * POINT_SOURCE);
@@ -269,7 +276,8 @@ __kernel void winograd_source(__global const REAL *restrict src, __global REAL *
 
 #ifdef WINOGRAD_UPSTREAM
 // As above, of the upstream gradient: MT x MT values, zeros beside the image.
-__kernel void winograd_upstream(__global const REAL *restrict d_dst, __global REAL *restrict upstream, const ulong first)
+__kernel void winograd_upstream(__global const REAL *restrict d_dst, __global REAL *restrict upstream, VIEW(D_DST), SHAPE,
+                                const int TILES, const int first)
 {
     const int ty = get_global_id(0), image = get_global_id(1), g = get_global_id(2), n = first + image, y0 = ty * MT;
     if (n >= N)
@@ -282,7 +290,7 @@ __kernel void winograd_upstream(__global const REAL *restrict d_dst, __global RE
                                 ((c / NR) * TILES + (image * TY + ty) * TX + tx) * NR + c % NR;
             REALV mid[POINTS][MT];
             FIRST_HALF(mid, s, OC - c, y0, x0, MT, OH, OW, D_DST_H, D_DST_W, transform_weight(d, MT, o);)
-            UNROLL for (int p = 0; p < POINTS; ++p) {
+            ROLLED for (int p = 0; p < POINTS; ++p) {
                 REALV o[POINTS];
                 transform_weight(mid[p], MT, o);
                 UNROLL for (int q = 0; q < POINTS; ++q) VSTORE(o[q], to + (size_t)(p * POINTS + q) * POINT_UPSTREAM);
@@ -296,13 +304,14 @@ __kernel void winograd_upstream(__global const REAL *restrict d_dst, __global RE
 // sums += source^T * upstream over the chunk's `tiles` tiles; sums = where it is the first chunk. One work-item: one panel of one
 // point. KC tiles at a time: a panel of them stays in the first cache.
 __kernel void winograd_multiply(__global const REAL *restrict source, __global const REAL *restrict upstream,
-                                __global REAL *restrict sums, const ulong tiles, const ulong add)
+                                __global REAL *restrict sums, const int IC, const int OC, const int TILES, const int tiles,
+                                const int add)
 {
     const int panel = get_global_id(0), point = get_global_id(1); // point: of all groups
     __global const REAL *a0 = source + (size_t)point * POINT_SOURCE, *b0 = upstream + (size_t)point * POINT_UPSTREAM + panel * (TILES * NR);
     __global REAL *c0 = sums + (size_t)point * POINT_SUMS + panel * (IN_BLOCKS * VW * NR);
-    for (int k0 = 0; k0 < (int)tiles; k0 += KC) {
-        const int count = min(KC, (int)tiles - k0);
+    for (int k0 = 0; k0 < tiles; k0 += KC) {
+        const int count = min(KC, tiles - k0);
         const bool more = add || k0 > 0;
         for (int i = 0; i < IN_BLOCKS * VW; i += MR) {
             __global const REAL *a = a0 + (i / VW * TILES + k0) * VW + i % VW, *b = b0 + k0 * NR;
@@ -324,19 +333,19 @@ __kernel void winograd_multiply(__global const REAL *restrict source, __global c
 
 #ifdef WINOGRAD_GRADIENT
 // d_weight panels from the sums. One work-item: one input of a panel.
-__kernel void winograd_gradient(__global const REAL *restrict sums, __global REAL *restrict d_weight)
+__kernel void winograd_gradient(__global const REAL *restrict sums, __global REAL *restrict d_weight, const int IC, const int OC)
 {
     const int i = get_global_id(0), panel = get_global_id(1), g = panel / PANELS;
     __global const REAL *from = sums + (size_t)g * SQUARE * POINT_SUMS + (panel % PANELS * (IN_BLOCKS * VW) + i) * NR;
     for (int v = 0; v < NR; v += VW) {
         REALV mid[KS][POINTS];
-        for (int q = 0; q < POINTS; ++q) {
+        ROLLED for (int q = 0; q < POINTS; ++q) {
             REALV m[POINTS], y[KS];
             UNROLL for (int p = 0; p < POINTS; ++p) m[p] = VLOAD(from + (size_t)(p * POINTS + q) * POINT_SUMS + v);
             transform_output(m, KS, y);
             UNROLL for (int k = 0; k < KS; ++k) mid[k][q] = y[k];
         }
-        for (int ky = 0; ky < KS; ++ky) {
+        ROLLED for (int ky = 0; ky < KS; ++ky) {
             REALV y[KS];
             transform_output(mid[ky], KS, y);
             for (int kx = 0; kx < KS; ++kx) {

@@ -197,7 +197,7 @@ fn run_step(
 ) {
     let ids = call.arguments.iter().filter_map(|argument| match argument {
         Argument::Buffer(id, _) => Some(*id),
-        Argument::Scalar(_) | Argument::Size(_) => None,
+        Argument::Scalar(_) | Argument::Size(_) | Argument::Int(_) => None,
     });
     // (argument's position, length in bytes, place)
     let facts: Vec<_> = ids

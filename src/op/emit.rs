@@ -93,6 +93,8 @@ pub enum Argument {
     Scalar(Scalar),
     /// A size, `ulong`, where one kernel serves steps of many sizes.
     Size(u64),
+    /// The same as an `int`, which may meet negative ones.
+    Int(i32),
 }
 
 /// What a build-time constant stands for. Plans have many of them, so none is a text of its own.
@@ -311,6 +313,18 @@ impl Call {
         self
     }
 
+    /// Adds sizes that are `int`s.
+    ///
+    /// # Panics
+    /// Where one is too large: tensors have at most so many numbers.
+    #[must_use]
+    pub fn ints(mut self, values: impl IntoIterator<Item = usize>) -> Self {
+        let int = |value| i32::try_from(value).expect("internal error: a size beyond `int`");
+        let values = values.into_iter().map(|value| Argument::Int(int(value)));
+        self.arguments.extend(values);
+        self
+    }
+
     /// Adds a value known at run time.
     #[must_use]
     pub fn scalar(mut self, scalar: Scalar) -> Self {
@@ -423,7 +437,7 @@ impl Step {
     pub fn buffers(&self) -> impl Iterator<Item = (BufferId, Access)> + '_ {
         let of = |argument: &Argument| match argument {
             Argument::Buffer(id, access) => Some((*id, *access)),
-            Argument::Scalar(_) | Argument::Size(_) => None,
+            Argument::Scalar(_) | Argument::Size(_) | Argument::Int(_) => None,
         };
         self.call.arguments.iter().filter_map(of)
     }

@@ -86,6 +86,11 @@ impl View {
             .define(names[3], self.pixel)
     }
 
+    /// Origin and strides, in the order of [`Self::define`], for kernels that take them as arguments.
+    pub fn places(&self) -> [usize; 4] {
+        [self.origin, self.image, self.row, self.pixel]
+    }
+
     /// Copies logical values, `[batch, channels, height, width]` in C order, into the physical buffer.
     pub fn scatter<T: Copy>(&self, logical: &[T], physical: &mut [T]) {
         self.for_each(|from, to| physical[to] = logical[from]);

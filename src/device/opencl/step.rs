@@ -40,6 +40,7 @@ impl Prepared {
                 Argument::Buffer(id, _) => set(&kernel, index, &buffers.get(id.0).as_ptr())?,
                 Argument::Scalar(scalar) => scalars.push((index, *scalar)),
                 Argument::Size(value) => set(&kernel, index, value)?,
+                Argument::Int(value) => set(&kernel, index, value)?,
             }
         }
         Ok(Self {

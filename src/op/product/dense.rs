@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::super::activation::Function;
-use super::super::emit::{Call, Element, Kernel, Ledger, Machine, Site, Tensor};
+use super::super::emit::{BufferId, Call, Element, Kernel, Ledger, Machine, Scalar, Site, Tensor};
 use super::super::limits::Class;
 use super::super::optimizer::Rule;
-use super::super::view::{D_DST, D_SRC, DST, SRC};
+use super::super::view::View;
 use super::Product;
-use super::host::{Forward, FromTransposed, TransposeRows};
+use super::host::{BackwardWeight, Forward, FromTransposed, TransposeRows};
 use super::tile::Tile;
 
 /// Rows of the batch that one work-item multiplies at most: their sums are private.
@@ -40,15 +40,11 @@ impl Product {
     }
 
     fn dense_kernel(&self, function: &'static str, part: &'static str, tile: Tile) -> Kernel {
-        let panels = &self.panels;
         let kernel = Kernel::new("dense", function, 1)
             .define(part, 1)
             .define("M", self.rows())
-            .define("IC", panels.inputs)
-            .define("OC", panels.outputs)
-            .define("NR", panels.panel)
-            .define("PANELS", panels.count());
-        tile.define(kernel)
+            .define("NR", self.panels.panel);
+        tile.define(kernel).single()
     }
 
     pub(super) fn dense_forward(
@@ -70,13 +66,11 @@ impl Product {
             let part = rows.div_ceil(parts).next_multiple_of(tile.rows).min(rows);
             let row = panels.panel * on.precision.bytes() as usize;
             let kernel = product.dense_kernel("dense_forward", "DENSE_FORWARD", tile);
-            let kernel = product.dst.define(product.src.define(kernel, SRC), DST);
             let kernel = kernel
                 .define("ACT", act.number())
                 .define("ROWS", part)
                 .define("DEPTH", (DEPTH_BYTES / row).max(16))
-                .global([panels.count(), rows.div_ceil(part), 1])
-                .single();
+                .global([panels.count(), rows.div_ceil(part), 1]);
             if has_bias {
                 kernel.define("BIAS", 1)
             } else {
@@ -96,6 +90,9 @@ impl Product {
         }
         let call = call
             .write(site.destination.buffer)
+            .ints(rows_of(&self.src))
+            .ints(rows_of(&self.dst))
+            .ints([self.panels.inputs, self.panels.outputs])
             .multiply_adds(self.multiply_adds());
         ledger.step(site.named("forward"), Some(site.layer), call);
     }
@@ -116,33 +113,34 @@ impl Product {
         let product = Arc::clone(self);
         let kernel = move || {
             let kernel = product.dense_kernel("dense_transpose", "DENSE_TRANSPOSE", tile);
-            d_dst
-                .view
-                .define(kernel, D_DST)
-                .define("BLOCK", TRANSPOSED_OUTPUTS)
-                .global([outputs.div_ceil(TRANSPOSED_OUTPUTS), 1, 1])
-                .single()
+            kernel.define("BLOCK", TRANSPOSED_OUTPUTS).global([
+                outputs.div_ceil(TRANSPOSED_OUTPUTS),
+                1,
+                1,
+            ])
         };
         let host = TransposeRows {
             d_dst: d_dst.view,
             whole,
         };
-        let call = Call::new(kernel, host).read(d_dst.buffer).write(buffer);
+        let call = Call::new(kernel, host)
+            .read(d_dst.buffer)
+            .write(buffer)
+            .ints(rows_of(&d_dst.view))
+            .ints([outputs]);
         ledger.step(name, Some(site.layer), call);
 
-        let (product, on) = (Arc::clone(self), *machine);
+        let inputs = self.panels.inputs;
+        let most = (SUMS_BYTES / (whole * machine.precision.bytes() as usize)).max(1);
+        let sums = most.next_multiple_of(tile.rows) * whole;
+        let share = inputs.div_ceil(4 * machine.limits.cores);
+        let block = most.min(share).next_multiple_of(tile.rows);
+        let product = Arc::clone(self);
         let kernel = move || {
-            let inputs = product.panels.inputs;
-            let most = SUMS_BYTES / (whole * on.precision.bytes() as usize);
-            let share = inputs.div_ceil(4 * on.limits.cores);
-            let block = most.min(share).next_multiple_of(tile.rows);
-            let kernel = product.dense_kernel("dense_backward_data", "DENSE_BACKWARD_DATA", tile);
-            d_src
-                .view
-                .define(kernel, D_SRC)
-                .define("INPUTS", block)
+            product
+                .dense_kernel("dense_backward_data", "DENSE_BACKWARD_DATA", tile)
+                .define("SUMS", sums)
                 .global([inputs.div_ceil(block), 1, 1])
-                .single()
         };
         let host = FromTransposed {
             product: Arc::clone(self),
@@ -154,33 +152,58 @@ impl Product {
             .read(site.parameters[0].value)
             .read(buffer)
             .write(d_src.buffer)
+            .ints(rows_of(&d_src.view))
+            .ints([inputs, outputs, block])
             .multiply_adds(self.multiply_adds());
         ledger.step(site.named("backward.data"), Some(site.layer), call);
     }
 
-    pub(super) fn dense_weight_kernel(
+    /// The weight gradient's step, that of its own update where there is a rule; `target` is the gradient.
+    pub(super) fn dense_backward_weight(
         self: &Arc<Self>,
+        site: &Site,
         d_dst: Tensor,
-        update: Option<Rule>,
+        (update, target): (Option<Rule>, BufferId),
         machine: &Machine,
-    ) -> impl Fn() -> Kernel + Send + Sync + 'static {
-        let (product, on) = (Arc::clone(self), *machine);
-        move || {
-            let panels = &product.panels;
-            let tile = Tile::forward(&on, panels.inputs, panels.panel);
-            let kernel =
-                product.dense_kernel("dense_backward_weight", "DENSE_BACKWARD_WEIGHT", tile);
-            let kernel = d_dst.view.define(product.src.define(kernel, SRC), D_DST);
+    ) -> Call {
+        let panels = self.panels;
+        let tile = Tile::forward(machine, panels.inputs, panels.panel);
+        let share = (panels.inputs * panels.count()).div_ceil(8 * machine.limits.cores);
+        let block = WEIGHT_INPUTS.min(share).next_multiple_of(tile.rows);
+        let product = Arc::clone(self);
+        let kernel = move || {
+            let (function, part) = ("dense_backward_weight", "DENSE_BACKWARD_WEIGHT");
+            let kernel = product.dense_kernel(function, part, tile);
             let kernel = match &update {
                 Some(rule) => rule.define(kernel),
                 None => kernel,
             };
-            let share = (panels.inputs * panels.count()).div_ceil(8 * on.limits.cores);
-            let block = WEIGHT_INPUTS.min(share).next_multiple_of(tile.rows);
-            kernel
-                .define("INPUTS", block)
-                .global([panels.inputs.div_ceil(block), panels.count(), 1])
-                .single()
-        }
+            kernel.global([panels.inputs.div_ceil(block), panels.count(), 1])
+        };
+        let host = BackwardWeight {
+            product: Arc::clone(self),
+            d_dst: d_dst.view,
+            chunk: 1,
+            update,
+        };
+        let call = Call::new(kernel, host)
+            .read(site.source().buffer)
+            .read(d_dst.buffer);
+        let call = match update {
+            Some(rule) => call
+                .update(site.parameters[0].value)
+                .update(rule.velocity)
+                .scalar(Scalar::LearningRate),
+            None => call.write(target),
+        };
+        call.ints(rows_of(&self.src))
+            .ints(rows_of(&d_dst.view))
+            .ints([panels.inputs, panels.outputs, block])
+            .multiply_adds(self.multiply_adds())
     }
+}
+
+/// Where the first row starts, and from one row to the next.
+fn rows_of(view: &View) -> [usize; 2] {
+    [view.origin, view.pixel]
 }

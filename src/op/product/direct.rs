@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::activation::Function;
-use super::super::emit::{BufferId, Call, Element, Kernel, Ledger, Machine, Site, Tensor};
+use super::super::emit::{BufferId, Call, Element, Kernel, Ledger, Machine, Scalar, Site, Tensor};
 use super::super::limits::Class;
 use super::super::name::Name;
 use super::super::optimizer::Rule;
@@ -206,6 +206,30 @@ impl Product {
             .write(buffer);
         ledger.step(site.named("backward.transpose"), Some(site.layer), call);
         (transposed, buffer)
+    }
+
+    /// The weight gradient's step that changes the weights itself, directly.
+    pub(super) fn direct_update(
+        self: &Arc<Self>,
+        site: &Site,
+        d_dst: Tensor,
+        rule: Rule,
+        machine: &Machine,
+    ) -> Call {
+        let kernel = self.direct_weight_kernel(d_dst, self.images(), 1, Some(rule), machine);
+        let host = BackwardWeight {
+            product: Arc::clone(self),
+            d_dst: d_dst.view,
+            chunk: 1,
+            update: Some(rule),
+        };
+        Call::new(kernel, host)
+            .read(site.source().buffer)
+            .read(d_dst.buffer)
+            .update(site.parameters[0].value)
+            .update(rule.velocity)
+            .scalar(Scalar::LearningRate)
+            .multiply_adds(self.multiply_adds())
     }
 
     /// The kernel of the weight gradient, directly.

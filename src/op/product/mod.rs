@@ -14,14 +14,13 @@ pub mod winograd;
 use std::sync::Arc;
 
 use super::activation::Function;
-use super::emit::{BufferId, Call, Kernel, Ledger, Machine, Scalar, Site, Slot, Tensor};
+use super::emit::{BufferId, Kernel, Ledger, Machine, Site, Slot, Tensor};
 use super::limits::Class;
 use super::name::Name;
 use super::optimizer::Rule;
 use super::parameter::Panels;
 use super::shape::{Shape, Window};
 use super::view::View;
-use host::BackwardWeight;
 use winograd::{Forwarded, Winograd, of_input_gradient};
 
 /// The geometry of one product.
@@ -229,26 +228,11 @@ impl Product {
             match self.updates_itself(&site.parameters[0]) {
                 Some(rule) => {
                     let value = site.parameters[0].value;
-                    let host = BackwardWeight {
-                        product: Arc::clone(self),
-                        d_dst: d_dst.view,
-                        chunk: 1,
-                        update: Some(rule),
-                    };
                     let call = if self.is_dense(machine) {
-                        Call::new(self.dense_weight_kernel(d_dst, Some(rule), machine), host)
+                        self.dense_backward_weight(site, d_dst, (Some(rule), d_weight), machine)
                     } else {
-                        let all = self.images();
-                        let kernel = self.direct_weight_kernel(d_dst, all, 1, Some(rule), machine);
-                        Call::new(kernel, host)
+                        self.direct_update(site, d_dst, rule, machine)
                     };
-                    let call = call
-                        .read(site.source().buffer)
-                        .read(d_dst.buffer)
-                        .update(value)
-                        .update(rule.velocity)
-                        .scalar(Scalar::LearningRate)
-                        .multiply_adds(self.multiply_adds());
                     ledger.step(name, Some(site.layer), call);
                     ledger.updated.push(value);
                 }
@@ -278,17 +262,7 @@ impl Product {
         if let Some(form) = self.winograd(machine) {
             form.backward_weight(self, site, d_dst, d_weight, machine, ledger);
         } else if self.is_dense(machine) {
-            let host = BackwardWeight {
-                product: Arc::clone(self),
-                d_dst: d_dst.view,
-                chunk: 1,
-                update: None,
-            };
-            let call = Call::new(self.dense_weight_kernel(d_dst, None, machine), host)
-                .read(site.source().buffer)
-                .read(d_dst.buffer)
-                .write(d_weight)
-                .multiply_adds(self.multiply_adds());
+            let call = self.dense_backward_weight(site, d_dst, (None, d_weight), machine);
             ledger.step(name, Some(site.layer), call);
         } else {
             self.direct_backward_weight(name, site, d_dst, d_weight, machine, ledger);

@@ -14,7 +14,6 @@ use super::super::limits::Class;
 use super::super::name::Name;
 use super::super::parameter::Panels;
 use super::super::shape::{Size, Window};
-use super::super::view::{D_DST, DST, SRC};
 use super::Product;
 use super::tile::Tile;
 use host::{Forward, Gradient, Multiply, Source, Upstream, Weight};
@@ -101,22 +100,42 @@ impl Winograd {
         Tile::choose(machine, MANY_TILES, outputs)
     }
 
-    /// What every kernel is built with.
+    /// A kernel over panels of so many outputs.
     fn kernel(
         &self,
-        product: &Product,
         (function, part): (&'static str, &'static str),
+        panel: usize,
         machine: &Machine,
     ) -> Kernel {
-        let (rows, columns) = self.tiles(product.output());
-        product
-            .kernel("winograd", function, part)
+        Kernel::new("winograd", function, 1)
+            .define(part, 1)
             .define("VW", machine.limits.lanes(machine.precision))
+            .define("NR", panel)
             .define("POINTS", self.points())
             .define("KS", self.kernel)
             .define("MT", self.tile)
-            .define("TY", rows)
-            .define("TX", columns)
+            .single()
+    }
+
+    /// The sizes that kernels take, `SHAPE`.
+    fn shape(&self, product: &Product) -> [usize; 12] {
+        let ((ih, iw), (oh, ow)) = (product.input(), product.output());
+        let (rows, columns) = self.tiles((oh, ow));
+        let (pad, panels) = (&product.window.pad, &product.panels);
+        [
+            product.images(),
+            ih,
+            iw,
+            oh,
+            ow,
+            pad.height,
+            pad.width,
+            panels.groups,
+            panels.inputs,
+            panels.outputs,
+            rows,
+            columns,
+        ]
     }
 
     /// The weights as the products want them, made once for all images; `turned` for the input gradient.
@@ -133,26 +152,26 @@ impl Winograd {
         let elements =
             panels.groups * panels.count() * self.square() * panels.inputs * panels.panel;
         let buffer = ledger.buffer(name.clone(), Element::Real, elements);
-        let (shared, on) = (Arc::clone(product), *machine);
+        let on = *machine;
         let kernel = move || {
             let parts = ("winograd_weight", "WINOGRAD_WEIGHT");
-            let kernel = self.kernel(&shared, parts, &on);
+            let kernel = self.kernel(parts, panels.panel, &on);
             let kernel = if turned {
                 kernel.define("FLIP", 1)
             } else {
                 kernel
             };
-            let panels = &shared.panels;
-            kernel
-                .global([panels.inputs, panels.groups * panels.count(), 1])
-                .single()
+            kernel.global([panels.inputs, panels.groups * panels.count(), 1])
         };
         let host = Weight {
             form: self,
             panels,
             turned,
         };
-        let call = Call::new(kernel, host).read(weight).write(buffer);
+        let call = Call::new(kernel, host)
+            .read(weight)
+            .write(buffer)
+            .ints([panels.inputs]);
         ledger.step(name, Some(layer), call);
         buffer
     }
@@ -183,26 +202,21 @@ impl Winograd {
         let items = (panels.groups * blocks).min(4 * machine.limits.cores);
         let slab = self.square() * (block * (lanes + panels.panel) + 2 * PAD);
         let slabs = ledger.buffer(name.clone().word("slabs"), Element::Real, items * slab);
-        let (shared, on) = (Arc::clone(product), *machine);
+        let on = *machine;
         let biased = buffers.bias.is_some();
         let kernel = move || {
             let parts = ("winograd_forward", "WINOGRAD_FORWARD");
-            let kernel = self.kernel(&shared, parts, &on);
-            let kernel = shared.dst.define(shared.src.define(kernel, SRC), DST);
-            let kernel = kernel
+            let kernel = self
+                .kernel(parts, panels.panel, &on)
                 .define("ACT", act.number())
                 .define("MR", tile.rows)
                 .define("NV", tile.vectors)
-                .define("BT", block)
-                .define("TILES", tiles)
-                .define("BLOCKS", blocks)
-                .define("ITEMS", items);
-            let kernel = if biased {
+                .global([items, 1, 1]);
+            if biased {
                 kernel.define("BIAS", 1)
             } else {
                 kernel
-            };
-            kernel.global([items, 1, 1]).single()
+            }
         };
         let host = Forward {
             form: self,
@@ -219,6 +233,10 @@ impl Winograd {
         let call = call
             .write(buffers.dst)
             .scratch(slabs)
+            .ints(product.src.places())
+            .ints(product.dst.places())
+            .ints(self.shape(product))
+            .ints([block, items])
             .multiply_adds(product.multiply_adds());
         ledger.step(name, Some(layer), call);
     }
@@ -235,22 +253,27 @@ impl Winograd {
     ) {
         let layer = Some(site.layer);
         let shapes = Chunk::new(self, product, machine);
-        let Chunk { images, tiles, .. } = shapes;
+        let Chunk {
+            images,
+            tiles,
+            tile,
+            ..
+        } = shapes;
         let name = |word| site.named("backward.weight").word(word);
         let source = ledger.buffer(name("source"), Element::Real, shapes.source());
         let upstream = ledger.buffer(name("upstream"), Element::Real, shapes.upstream());
         let sums = ledger.buffer(name("sums"), Element::Real, shapes.sums());
         let (groups, panels) = (product.panels.groups, product.panels.count());
+        let (panel, on) = (product.panels.panel, *machine);
+        let channels = [product.panels.inputs, product.panels.outputs];
         let (rows, columns) = self.tiles(product.output());
         let all = product.images();
         for first in (0..all).step_by(images) {
             let here = images.min(all - first);
-            let (shared, on) = (Arc::clone(product), *machine);
             let kernel = move || {
                 let parts = ("winograd_source", "WINOGRAD_SOURCE");
-                let kernel = shared.src.define(self.kernel(&shared, parts, &on), SRC);
-                let kernel = kernel.define("TILES", tiles);
-                kernel.global([rows, images, groups]).single()
+                let kernel = self.kernel(parts, panel, &on);
+                kernel.global([rows, images, groups])
             };
             let host = Source {
                 shapes: shapes.clone(),
@@ -260,15 +283,15 @@ impl Winograd {
             let call = Call::new(kernel, host)
                 .read(site.source().buffer)
                 .write(source)
-                .size(first);
+                .ints(product.src.places())
+                .ints(self.shape(product))
+                .ints([tiles, first]);
             ledger.step(name("source"), layer, call);
 
-            let (shared, on) = (Arc::clone(product), *machine);
             let kernel = move || {
                 let parts = ("winograd_upstream", "WINOGRAD_UPSTREAM");
-                let kernel = self.kernel(&shared, parts, &on);
-                let kernel = d_dst.view.define(kernel, D_DST).define("TILES", tiles);
-                kernel.global([rows, images, groups]).single()
+                let kernel = self.kernel(parts, panel, &on);
+                kernel.global([rows, images, groups])
             };
             let host = Upstream {
                 shapes: shapes.clone(),
@@ -279,20 +302,18 @@ impl Winograd {
             let call = Call::new(kernel, host)
                 .read(d_dst.buffer)
                 .write(upstream)
-                .size(first);
+                .ints(d_dst.view.places())
+                .ints(self.shape(product))
+                .ints([tiles, first]);
             ledger.step(name("upstream"), layer, call);
 
-            let (shared, on) = (Arc::clone(product), *machine);
-            let tile = shapes.tile;
             let kernel = move || {
                 let parts = ("winograd_multiply", "WINOGRAD_MULTIPLY");
-                self.kernel(&shared, parts, &on)
-                    .define("TILES", tiles)
+                self.kernel(parts, panel, &on)
                     .define("MR", tile.rows)
                     .define("NV", tile.vectors)
                     .define("KC", DEPTH)
                     .global([panels, groups * self.square(), 1])
-                    .single()
             };
             let count = here * rows * columns;
             let host = Multiply {
@@ -308,21 +329,20 @@ impl Winograd {
             };
             let multiply_adds = product.multiply_adds() * here as u64 / all as u64;
             let call = call
-                .size(count)
-                .size(usize::from(first > 0))
+                .ints(channels)
+                .ints([tiles, count, usize::from(first > 0)])
                 .multiply_adds(multiply_adds);
             ledger.step(name("multiply"), layer, call);
         }
-        let (shared, on) = (Arc::clone(product), *machine);
         let kernel = move || {
             let parts = ("winograd_gradient", "WINOGRAD_GRADIENT");
-            let kernel = self.kernel(&shared, parts, &on).define("TILES", tiles);
-            let inputs = shared.panels.inputs;
-            kernel.global([inputs, groups * panels, 1]).single()
+            let kernel = self.kernel(parts, panel, &on);
+            kernel.global([channels[0], groups * panels, 1])
         };
         let call = Call::new(kernel, Gradient { shapes })
             .read(sums)
-            .write(d_weight);
+            .write(d_weight)
+            .ints(channels);
         ledger.step(site.named("backward.weight"), layer, call);
     }
 }
