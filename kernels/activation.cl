@@ -23,7 +23,7 @@
 
 // keep(i) for the numbers i of a row, in order, the first being `first` of all: BODY sees `i` and `kept`. A work-item that has a
 // row draws eight blocks of the generator, of four words each, at a time (PoCL 3.1, two cores, 131,072 values, 2026-11-25: 4.8 ms
-// for a word at a time, DROPOUT_MS ms so).
+// for a word at a time, 0.6 ms so).
 #if defined(ROW_ITEM) && !defined(MASK_GIVEN)
 #define BLOCKS 8
 #define FOR_DRAWN(i, kept, first, count, BODY)                                                  \

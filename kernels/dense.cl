@@ -23,21 +23,25 @@
 #define FOR_TILE_OF(R, m, v) _Pragma("unroll") for (int m = 0; m < R; ++m) _Pragma("unroll") for (int v = 0; v < NV; ++v)
 
 #ifdef DENSE_FORWARD
-// One work-item: a panel of ROWS rows. A block of DEPTH weights of the panel stays in the first cache while all tiles pass.
+// One work-item: SIDE neighbouring panels of ROWS rows. A block of DEPTH weights of a panel stays in the first cache while all tiles
+// pass, the rows' block in the second one from panel to panel (128 x 4704 x 1024: 9.4 ms with one panel, 7.8 with two); the
+// panel's next block is fetched meanwhile.
 #define FORWARD_TILE(R)                                                                         \
     {                                                                                           \
         REALV acc[R][NV];                                                                       \
         if (k0 == 0)                                                                            \
             FOR_TILE_OF(R, m, v) acc[m][v] = (REALV)(0);                                        \
         else                                                                                    \
-            FOR_TILE_OF(R, m, v) acc[m][v] = VLOAD(sums + (row + m) * NR + v * VW);             \
+            FOR_TILE_OF(R, m, v) acc[m][v] = VLOAD(sum + (row + m) * NR + v * VW);              \
+        for (int j = row * (DEPTH * NR / ROWS); j < (row + R) * (DEPTH * NR / ROWS); j += 64 / (int)sizeof(REAL)) \
+            PREFETCH(b + DEPTH * NR + j);                                                       \
         __global const REAL *a = src + SRC_O + (size_t)(first + row) * SRC_W + k0;              \
         for (int k = 0; k < count; ++k) {                                                       \
             REALV w[NV];                                                                        \
             _Pragma("unroll") for (int v = 0; v < NV; ++v) w[v] = VLOAD(b + k * NR + v * VW);   \
             FOR_TILE_OF(R, m, v) acc[m][v] += (REALV)(a[m * SRC_W + k]) * w[v];                 \
         }                                                                                       \
-        FOR_TILE_OF(R, m, v) VSTORE(acc[m][v], sums + (row + m) * NR + v * VW);                 \
+        FOR_TILE_OF(R, m, v) VSTORE(acc[m][v], sum + (row + m) * NR + v * VW);                  \
     }
 __kernel void dense_forward(__global const REAL *restrict src, __global const REAL *restrict weight,
 #ifdef BIAS
@@ -45,26 +49,32 @@ __kernel void dense_forward(__global const REAL *restrict src, __global const RE
 #endif
                             __global REAL *restrict dst, ROWS_OF(SRC), ROWS_OF(DST), const int IC, const int OC)
 {
-    const int panel = get_global_id(0), first = get_global_id(1) * ROWS, rows = min(ROWS, M - first), o = panel * NR;
-    REAL sums[ROWS * NR];
+    const int first = get_global_id(1) * ROWS, rows = min(ROWS, M - first);
+    const int panel0 = get_global_id(0) * SIDE, panels = min(SIDE, PANELS - panel0);
+    REAL sums[SIDE * ROWS * NR];
     for (int k0 = 0; k0 < IC; k0 += DEPTH) {
         const int count = min(DEPTH, IC - k0);
-        __global const REAL *b = weight + ((size_t)panel * IC + k0) * NR;
-        int row = 0;
-        for (; row + MR <= rows; row += MR)
-            FORWARD_TILE(MR)
-        for (; row < rows; ++row)
-            FORWARD_TILE(1)
+        for (int panel = 0; panel < panels; ++panel) {
+            __global const REAL *b = weight + ((size_t)(panel0 + panel) * IC + k0) * NR;
+            REAL *sum = sums + panel * (ROWS * NR);
+            int row = 0;
+            for (; row + MR <= rows; row += MR)
+                FORWARD_TILE(MR)
+            for (; row < rows; ++row)
+                FORWARD_TILE(1)
+        }
     }
     for (int row = 0; row < rows; ++row)
-        for (int v = 0; v < NR; v += VW) {
-            REALV value = VLOAD(sums + row * NR + v);
+        for (int panel = 0; panel < panels; ++panel)
+            for (int v = 0; v < NR; v += VW) {
+                const int o = (panel0 + panel) * NR + v;
+                REALV value = VLOAD(sums + (panel * ROWS + row) * NR + v);
 #ifdef BIAS
-            value += load_part(bias + o + v, OC - o - v);
+                value += load_part(bias + o, OC - o);
 #endif
-            value = ACTIVATE(REALV, value);
-            STORE_PART(dst + DST_O + (size_t)(first + row) * DST_W + o + v, value, OC - o - v)
-        }
+                value = ACTIVATE(REALV, value);
+                STORE_PART(dst + DST_O + (size_t)(first + row) * DST_W + o, value, OC - o)
+            }
 }
 #endif
 

@@ -180,6 +180,7 @@ __kernel void winograd_forward(__global const REAL *restrict src, __global const
     __global REAL *restrict input = slabs + (size_t)get_global_id(0) * (SQUARE * (SLAB_V + SLAB_M));
     __global REAL *restrict sums = input + SQUARE * SLAB_V;
     const int TILES = N * TY * TX, BLOCKS = (TILES + BT - 1) / BT;
+    const int parts = (IC + KC - 1) / KC, depth = (IC + parts - 1) / parts; // a panel's weights stay in the first cache
     for (int block = get_global_id(0); block < G * BLOCKS; block += ITEMS) {
         const int g = block / BLOCKS, first = block % BLOCKS * BT;
         for (int t = 0; t < BT; ++t) {
@@ -200,12 +201,19 @@ __kernel void winograd_forward(__global const REAL *restrict src, __global const
             const int o0 = panel * NR, valid = OC - o0;
             __global const REAL *b0 = weight + (size_t)(g * PANELS + panel) * (SQUARE * IC * NR);
             for (int p = 0; p < SQUARE; ++p)
-                for (int t = 0; t < BT; t += MR) {
-                    REALV acc[MR][NV];
-                    FOR_TILE(m, v) acc[m][v] = (REALV)(0);
-                    __global const REAL *a = input + p * SLAB_V + t * LANES, *b = b0 + p * (IC * NR);
-                    MULTIPLY_RUN(acc, a, LANES, b, IC)
-                    FOR_TILE(m, v) VSTORE(acc[m][v], sums + p * SLAB_M + (t + m) * NR + v * VW);
+                for (int k0 = 0; k0 < IC; k0 += depth) {
+                    const int count = min(depth, IC - k0);
+                    for (int t = 0; t < BT; t += MR) {
+                        __global const REAL *a = input + p * SLAB_V + t * LANES + k0, *b = b0 + (p * IC + k0) * NR;
+                        __global REAL *sum = sums + p * SLAB_M + t * NR;
+                        REALV acc[MR][NV];
+                        if (k0 == 0)
+                            FOR_TILE(m, v) acc[m][v] = (REALV)(0);
+                        else
+                            FOR_TILE(m, v) acc[m][v] = VLOAD(sum + m * NR + v * VW);
+                        MULTIPLY_RUN(acc, a, LANES, b, count)
+                        FOR_TILE(m, v) VSTORE(acc[m][v], sum + m * NR + v * VW);
+                    }
                 }
             for (int t = 0; t < BT && first + t < TILES; ++t) {
                 const int tile = first + t, n = tile / (TY * TX);

@@ -93,8 +93,8 @@ pub enum Argument {
     Scalar(Scalar),
     /// A size, `ulong`, where one kernel serves steps of many sizes.
     Size(u64),
-    /// The same as an `int`, which may meet negative ones.
-    Int(i32),
+    /// The same as an `int`, which may meet negative ones. A plan that runs has none that does not fit.
+    Int(i64),
 }
 
 /// What a build-time constant stands for. Plans have many of them, so none is a text of its own.
@@ -314,14 +314,11 @@ impl Call {
     }
 
     /// Adds sizes that are `int`s.
-    ///
-    /// # Panics
-    /// Where one is too large: tensors have at most so many numbers.
     #[must_use]
     pub fn ints(mut self, values: impl IntoIterator<Item = usize>) -> Self {
-        let int = |value| i32::try_from(value).expect("internal error: a size beyond `int`");
-        let values = values.into_iter().map(|value| Argument::Int(int(value)));
-        self.arguments.extend(values);
+        let values = values.into_iter();
+        self.arguments
+            .extend(values.map(|value| Argument::Int(value as i64)));
         self
     }
 

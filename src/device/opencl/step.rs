@@ -40,7 +40,10 @@ impl Prepared {
                 Argument::Buffer(id, _) => set(&kernel, index, &buffers.get(id.0).as_ptr())?,
                 Argument::Scalar(scalar) => scalars.push((index, *scalar)),
                 Argument::Size(value) => set(&kernel, index, value)?,
-                Argument::Int(value) => set(&kernel, index, value)?,
+                Argument::Int(value) => {
+                    let value = i32::try_from(*value).expect("internal error: a size beyond `int`");
+                    set(&kernel, index, &value)?;
+                }
             }
         }
         Ok(Self {

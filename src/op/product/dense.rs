@@ -14,7 +14,9 @@ use super::tile::Tile;
 /// Rows of the batch that one work-item multiplies at most: their sums are private.
 const MOST_ROWS: usize = 128;
 /// Bytes of a panel's weights that stay in a core's first cache.
-const DEPTH_BYTES: usize = 24 << 10;
+const DEPTH_BYTES: usize = 18 << 10;
+/// Panels that one work-item multiplies, where there are enough.
+const SIDE: usize = 2;
 /// Bytes of the input gradient that one work-item sums.
 const SUMS_BYTES: usize = 72 << 10;
 /// Inputs whose weight gradients one work-item sums.
@@ -59,9 +61,14 @@ impl Product {
         let kernel = move || {
             let (rows, panels) = (product.rows(), &product.panels);
             // Rows in equal parts, where the panels alone do not keep every core busy.
-            let parts = rows
-                .div_ceil(MOST_ROWS)
-                .max((4 * on.limits.cores).div_ceil(panels.count()));
+            let enough = 4 * on.limits.cores;
+            let side = if panels.count() >= SIDE * enough {
+                SIDE
+            } else {
+                1
+            };
+            let items = panels.count().div_ceil(side);
+            let parts = rows.div_ceil(MOST_ROWS).max(enough.div_ceil(items));
             let tile = Tile::forward(&on, rows, panels.panel);
             let part = rows.div_ceil(parts).next_multiple_of(tile.rows).min(rows);
             let row = panels.panel * on.precision.bytes() as usize;
@@ -70,7 +77,8 @@ impl Product {
                 .define("ACT", act.number())
                 .define("ROWS", part)
                 .define("DEPTH", (DEPTH_BYTES / row).max(16))
-                .global([panels.count(), rows.div_ceil(part), 1]);
+                .define("SIDE", side)
+                .global([items, rows.div_ceil(part), 1]);
             if has_bias {
                 kernel.define("BIAS", 1)
             } else {

@@ -41,10 +41,12 @@ struct Group {
 }
 
 /// Bytes that the largest step of a group of images may touch, by the kind of device: what its caches hold, or, where
-/// thousands of work-items must be kept busy, much more.
-fn group_bytes(class: Class) -> u64 {
+/// thousands of work-items must be kept busy, much more. A CPU reads the weights anew for each group, so where they are
+/// large the group is too.
+fn group_bytes(class: Class, weights: u64) -> u64 {
     match class {
-        Class::Cpu | Class::Host => 4 << 20,
+        Class::Cpu => (6 << 20).max(3 * weights),
+        Class::Host => 4 << 20,
         Class::Gpu => 256 << 20,
     }
 }
@@ -123,9 +125,19 @@ impl Lowering<'_> {
         let Some(most) = touched.max() else {
             return batch;
         };
-        let bytes = most as u64 * self.machine.precision.bytes();
+        let number = self.machine.precision.bytes();
         let class = self.machine.limits.class;
-        let images = (group_bytes(class) / bytes.max(1)) as usize;
+        let layers = (0..graph.nodes.len()).filter(|layer| self.is_image(*layer));
+        let weights = layers.map(|layer| {
+            let parameters = &self.parameters[self.owned[layer].clone()];
+            let elements = parameters
+                .iter()
+                .map(|p| p.parameter.count())
+                .sum::<usize>();
+            elements as u64
+        });
+        let weights = number * weights.max().unwrap_or(0);
+        let images = (group_bytes(class, weights) / (most as u64 * number).max(1)) as usize;
         // An image a core at least.
         let least = match class {
             Class::Gpu => 1,
