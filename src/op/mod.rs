@@ -27,6 +27,7 @@ pub mod real;
 pub mod shape;
 pub mod signal;
 pub mod unary;
+pub mod vector;
 pub mod view;
 
 use std::fmt;

@@ -1,5 +1,10 @@
 //! `N(local)`: local response normalization across channels. Formulas stand in `kernels/norm_local.cl`.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what runs in `vectorized` must be part of it to use the machine's vectors"
+)]
+
 use rayon::prelude::*;
 
 use super::super::conv::image_only;
@@ -11,6 +16,7 @@ use super::super::real::Real;
 use super::super::shape::Shape;
 use super::super::signal::{Flow, Gradient, Signal, response};
 use super::super::unary;
+use super::super::vector::vectorized;
 use super::super::view::{SRC, View};
 use super::super::{Fault, Kind, Op};
 
@@ -53,17 +59,23 @@ impl LocalResponse {
         }
     }
 
-    /// `t^-beta`.
-    fn power<T: Real>(&self, t: T) -> T {
+    /// `powers = t^-beta`, element by element.
+    #[inline(always)]
+    fn powers<T: Real>(&self, t: &[T], powers: &mut [T]) {
+        let both = powers.iter_mut().zip(t);
         if self.beta == 0.75 {
-            let h = t.sqrt();
-            T::one() / (h * h.sqrt())
+            both.for_each(|(power, t)| {
+                let h = t.sqrt();
+                *power = T::one() / (h * h.sqrt());
+            });
         } else {
-            t.powf(-T::of(self.beta))
+            let exponent = -T::of(self.beta);
+            both.for_each(|(power, t)| *power = t.powf(exponent));
         }
     }
 
     /// `sums[c]` = the sum of `values` over the window centred on `c`. `padded` is scratch.
+    #[inline(always)]
     fn window_sums<T: Real>(
         &self,
         values: impl Iterator<Item = T>,
@@ -83,6 +95,7 @@ impl LocalResponse {
     }
 
     /// `k + alpha * sum of squares` of a row of channels.
+    #[inline(always)]
     fn denominators<T: Real>(&self, a: &[T], padded: &mut [T], sums: &mut [T]) {
         self.window_sums(a.iter().map(|&a| a * a), padded, sums);
         let (k, alpha) = (T::of(self.k), T::of(self.alpha));
@@ -163,25 +176,36 @@ impl RealRoutine for Forward {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let [src, dst] = take(buffers);
         let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
-        let [channels, height, width] = self.src.shape.dimensions();
         dst.par_chunks_mut(self.dst.image)
             .enumerate()
             .for_each(|(n, dst)| {
-                let (mut padded, mut sums) = (
-                    vec![T::zero(); channels + self.op.size],
-                    vec![T::zero(); channels],
+                vectorized(
+                    #[inline(always)]
+                    || self.image(n, src, dst),
                 );
-                for y in 0..height {
-                    for x in 0..width {
-                        let (from, to) = (self.src.at(n, 0, y, x), self.dst.at(0, 0, y, x));
-                        let a = &src[from..from + channels];
-                        self.op.denominators(a, &mut padded, &mut sums);
-                        for ((out, &a), &t) in dst[to..to + channels].iter_mut().zip(a).zip(&sums) {
-                            *out = a * self.op.power(t);
-                        }
-                    }
-                }
             });
+    }
+}
+
+impl Forward {
+    #[inline(always)]
+    fn image<T: Real>(&self, n: usize, src: &[T], dst: &mut [T]) {
+        let [channels, height, width] = self.src.shape.dimensions();
+        let zeros = || vec![T::zero(); channels];
+        let mut padded = vec![T::zero(); channels + self.op.size];
+        let (mut t, mut powers) = (zeros(), zeros());
+        for y in 0..height {
+            for x in 0..width {
+                let (from, to) = (self.src.at(n, 0, y, x), self.dst.at(0, 0, y, x));
+                let a = &src[from..from + channels];
+                self.op.denominators(a, &mut padded, &mut t);
+                self.op.powers(&t, &mut powers);
+                let out = dst[to..to + channels].iter_mut();
+                out.zip(a)
+                    .zip(&powers)
+                    .for_each(|((out, &a), &power)| *out = a * power);
+            }
+        }
     }
 }
 
@@ -190,44 +214,47 @@ impl RealRoutine for Backward {
         let [src, d_dst, d_src] = take(buffers);
         let (src, d_dst, d_src): (&[T], &[T], &mut [T]) =
             (elements(src), elements(d_dst), elements_mut(d_src));
-        let [channels, height, width] = self.src.shape.dimensions();
-        let factor = T::of(2.0) * T::of(self.op.alpha) * T::of(self.op.beta);
         d_src
             .par_chunks_mut(self.d_src.image)
             .enumerate()
             .for_each(|(n, d_src)| {
-                let zeros = || vec![T::zero(); channels];
-                let (mut padded, mut t, mut powers, mut sums) = (
-                    vec![T::zero(); channels + self.op.size],
-                    zeros(),
-                    zeros(),
-                    zeros(),
+                vectorized(
+                    #[inline(always)]
+                    || self.image(n, src, d_dst, d_src),
                 );
-                for y in 0..height {
-                    for x in 0..width {
-                        let (from, up, to) = (
-                            self.src.at(n, 0, y, x),
-                            self.d_dst.at(n, 0, y, x),
-                            self.d_src.at(0, 0, y, x),
-                        );
-                        let (a, d) = (&src[from..from + channels], &d_dst[up..up + channels]);
-                        self.op.denominators(a, &mut padded, &mut t);
-                        powers
-                            .iter_mut()
-                            .zip(&t)
-                            .for_each(|(power, &t)| *power = self.op.power(t));
-                        let terms = a
-                            .iter()
-                            .zip(d)
-                            .zip(&powers)
-                            .zip(&t)
-                            .map(|(((&a, &d), &power), &t)| d * a * power / t);
-                        self.op.window_sums(terms, &mut padded, &mut sums);
-                        for (c, out) in d_src[to..to + channels].iter_mut().enumerate() {
-                            *out = d[c] * powers[c] - factor * a[c] * sums[c];
-                        }
-                    }
-                }
             });
+    }
+}
+
+impl Backward {
+    #[inline(always)]
+    fn image<T: Real>(&self, n: usize, src: &[T], d_dst: &[T], d_src: &mut [T]) {
+        let [channels, height, width] = self.src.shape.dimensions();
+        let factor = T::of(2.0) * T::of(self.op.alpha) * T::of(self.op.beta);
+        let zeros = || vec![T::zero(); channels];
+        let mut padded = vec![T::zero(); channels + self.op.size];
+        let (mut t, mut powers, mut sums) = (zeros(), zeros(), zeros());
+        for y in 0..height {
+            for x in 0..width {
+                let from = self.src.at(n, 0, y, x);
+                let (up, to) = (self.d_dst.at(n, 0, y, x), self.d_src.at(0, 0, y, x));
+                let (a, d) = (&src[from..from + channels], &d_dst[up..up + channels]);
+                self.op.denominators(a, &mut padded, &mut t);
+                self.op.powers(&t, &mut powers);
+                let terms = a
+                    .iter()
+                    .zip(d)
+                    .zip(&powers)
+                    .zip(&t)
+                    .map(|(((&a, &d), &power), &t)| d * a * power / t);
+                self.op.window_sums(terms, &mut padded, &mut sums);
+                let out = d_src[to..to + channels].iter_mut();
+                let known = a.iter().zip(d).zip(&powers).zip(&sums);
+                out.zip(known)
+                    .for_each(|(out, (((&a, &d), &power), &sum))| {
+                        *out = d * power - factor * a * sum;
+                    });
+            }
+        }
     }
 }

@@ -1,11 +1,17 @@
 //! The same in Rust: pooling for the host engine.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what runs in `vectorized` must be part of it to use the machine's vectors"
+)]
+
 use rayon::prelude::*;
 
 use super::Geometry;
 use crate::op::activation::Function;
 use crate::op::emit::{Element, HostBuffers, RealRoutine, Scalars, elements, elements_mut, take};
 use crate::op::real::Real;
+use crate::op::vector::vectorized;
 use crate::op::view::View;
 
 #[derive(Debug)]
@@ -33,40 +39,48 @@ pub(super) struct AverageBackward {
     pub(super) geometry: Geometry,
 }
 
-/// The largest values of each window, and their places, a row of channels at a time.
+/// Channels at a time: whole vectors on every machine.
+const LANES: usize = 16;
+
+/// The largest values of each window, and their places, some channels at a time: `keep` gets where the first of them stands.
+#[inline(always)]
 fn maxima<T: Real>(
     geometry: &Geometry,
     src: &[T],
     n: usize,
     dst: &mut [T],
-    mut keep: impl FnMut(usize, &[usize]),
+    mut keep: impl FnMut(usize, &[u32]),
 ) {
     let [channels, oh, ow] = geometry.dst.shape.dimensions();
-    let (mut best, mut place) = (vec![T::zero(); channels], vec![0usize; channels]);
     for oy in 0..oh {
         for ox in 0..ow {
             let (rows, columns) = geometry.cells(oy, ox);
-            let mut first = true;
-            for y in rows {
-                for x in columns.clone() {
-                    let (at, here) = (geometry.src.at(n, 0, y, x), geometry.place_of(oy, ox, y, x));
-                    let values = &src[at..at + channels];
-                    if first {
-                        best.copy_from_slice(values);
-                        place.fill(here);
+            let to = geometry.dst.at(0, 0, oy, ox);
+            for c in (0..channels).step_by(LANES) {
+                let count = LANES.min(channels - c);
+                let (mut best, mut place) = ([T::zero(); LANES], [0u32; LANES]);
+                let mut first = true;
+                for y in rows.clone() {
+                    for x in columns.clone() {
+                        let at = geometry.src.at(n, c, y, x);
+                        let here = geometry.place_of(oy, ox, y, x) as u32;
+                        let mut values = [T::zero(); LANES];
+                        match src.get(at..at + LANES) {
+                            Some(whole) => values.copy_from_slice(whole),
+                            None => values[..count].copy_from_slice(&src[at..at + count]),
+                        }
+                        for lane in 0..LANES {
+                            let (value, most) = (values[lane], best[lane]);
+                            let wins = (value > most) | value.is_nan() | first;
+                            best[lane] = if wins { value } else { most };
+                            place[lane] = if wins { here } else { place[lane] };
+                        }
                         first = false;
-                        continue;
-                    }
-                    for ((best, place), &value) in best.iter_mut().zip(&mut place).zip(values) {
-                        let wins = value > *best || value.is_nan();
-                        *best = if wins { value } else { *best };
-                        *place = if wins { here } else { *place };
                     }
                 }
+                dst[to + c..to + c + count].copy_from_slice(&best[..count]);
+                keep((oy * ow + ox) * channels + c, &place[..count]);
             }
-            let to = geometry.dst.at(0, 0, oy, ox);
-            dst[to..to + channels].copy_from_slice(&best);
-            keep((oy * ow + ox) * channels, &place);
         }
     }
 }
@@ -77,18 +91,23 @@ fn maxima_and_places<T: Real, P: Send>(
     src: &[T],
     dst: &mut [T],
     places: &mut [P],
-    place_of: impl Fn(usize) -> P + Sync,
+    place_of: impl Fn(u32) -> P + Sync,
 ) {
     let places = places.par_chunks_mut(geometry.dst.shape.elements());
     dst.par_chunks_mut(geometry.dst.image)
         .zip(places)
         .enumerate()
         .for_each(|(n, (dst, places))| {
-            maxima(geometry, src, n, dst, |at, row| {
-                for (kept, &place) in places[at..at + row.len()].iter_mut().zip(row) {
-                    *kept = place_of(place);
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    maxima(geometry, src, n, dst, |at, row| {
+                        for (kept, &place) in places[at..at + row.len()].iter_mut().zip(row) {
+                            *kept = place_of(place);
+                        }
+                    });
+                },
+            );
         });
 }
 
@@ -100,7 +119,12 @@ impl RealRoutine for MaxForward {
             let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
             dst.par_chunks_mut(geometry.dst.image)
                 .enumerate()
-                .for_each(|(n, dst)| maxima(geometry, src, n, dst, |_, _| ()));
+                .for_each(|(n, dst)| {
+                    vectorized(
+                        #[inline(always)]
+                        || maxima(geometry, src, n, dst, |_, _| ()),
+                    );
+                });
             return;
         }
         let [src, dst, place] = take(buffers);
