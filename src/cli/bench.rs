@@ -7,10 +7,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::files::{self, NetworkFile};
-use super::job::planned;
+use super::job::{MOST_AT_ONCE, planned};
 use super::table::{Align, Table};
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, grouped, open_device};
-use crate::config::Batch;
 use crate::ir::Graph;
 use crate::op::emit::{Access, Step};
 use crate::plan::budget::Job;
@@ -135,11 +134,7 @@ impl Bench {
             machine,
             device: &name,
         };
-        let most = match config.train.batch {
-            Batch::Images(images) => images,
-            Batch::Auto => MOST_IMAGES,
-        };
-        let (batch, plans) = planned(&job, &config, &self.running, most)?;
+        let (batch, plans) = planned(&job, &config, &self.running, MOST_AT_ONCE)?;
         let start = std::time::Instant::now();
         let mut session = Session::load(graph, device, plans)?;
         session.initialize(config.train.seed)?;
@@ -189,9 +184,6 @@ impl Bench {
         Ok(FINE)
     }
 }
-
-/// Images of a batch of `auto`, at most: more are no faster.
-const MOST_IMAGES: usize = 1024;
 
 /// What work was done in a time.
 #[derive(Clone, Copy, Debug, Default)]

@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::files::Network;
+use super::job::MOST_AT_ONCE;
 use super::table::{Align, Table};
 use super::{Exit, FINE, Failure, Output, Running, open_device};
 use crate::config::{Batch, Config};
@@ -46,9 +47,6 @@ struct Report {
     classes: Vec<String>,
     confusion: Vec<Vec<u64>>,
 }
-
-/// Images of a batch where as many as fit are asked for: more are no faster.
-const MOST_AT_ONCE: usize = 1024;
 
 /// A run on a device, ready to answer.
 pub struct Ready {

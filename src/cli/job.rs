@@ -6,6 +6,9 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::budget::{Job, Plans};
 use crate::run::session::batch_suffices;
 
+/// Images of a batch where as many as fit are asked for: more are no faster.
+pub const MOST_AT_ONCE: usize = 1024;
+
 /// The batch that the configuration asks for, and its plans: the largest that fits where it says `auto`, and outputs
 /// recomputed where it sets a limit and the plain plans take more.
 ///

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use sysinfo::System;
 
 use crate::diagnostic::Diagnostic;
-use crate::op::emit::{Argument, BufferId, Scalars};
+use crate::op::emit::{BufferId, Scalars};
 use crate::op::limits::Limits;
 use crate::op::name::Name;
 use crate::plan::{Placement, Plan};
@@ -195,13 +195,10 @@ fn run_step(
     persistent: &mut HashMap<Name, Words>,
     scalars: &Scalars,
 ) {
-    let ids = call.arguments.iter().filter_map(|argument| match argument {
-        Argument::Buffer(id, _) => Some(*id),
-        Argument::Scalar(_) | Argument::Size(_) | Argument::Int(_) => None,
-    });
     // (argument's position, length in bytes, place)
-    let facts: Vec<_> = ids
-        .map(|id| plan.buffer(id))
+    let facts: Vec<_> = call
+        .buffers()
+        .map(|(id, _)| plan.buffer(id))
         .enumerate()
         .map(|(at, b)| (at, b.elements * b.element.bytes(plan.precision) as usize, b))
         .collect();

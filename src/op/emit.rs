@@ -276,6 +276,24 @@ impl Call {
         self.work.host()
     }
 
+    /// Its buffers in order, and what it does with each.
+    pub fn buffers(&self) -> impl Iterator<Item = (BufferId, Access)> + '_ {
+        let of = |argument: &Argument| match argument {
+            Argument::Buffer(id, access) => Some((*id, *access)),
+            Argument::Scalar(_) | Argument::Size(_) | Argument::Int(_) => None,
+        };
+        self.arguments.iter().filter_map(of)
+    }
+
+    /// Adds an argument that is only read, where there is one.
+    #[must_use]
+    pub fn read_some(self, buffer: Option<BufferId>) -> Self {
+        match buffer {
+            Some(buffer) => self.read(buffer),
+            None => self,
+        }
+    }
+
     /// Adds an argument that is only read.
     #[must_use]
     pub fn read(mut self, buffer: BufferId) -> Self {
@@ -432,11 +450,7 @@ pub struct Step {
 impl Step {
     /// Its buffers, and what it does with each.
     pub fn buffers(&self) -> impl Iterator<Item = (BufferId, Access)> + '_ {
-        let of = |argument: &Argument| match argument {
-            Argument::Buffer(id, access) => Some((*id, *access)),
-            Argument::Scalar(_) | Argument::Size(_) | Argument::Int(_) => None,
-        };
-        self.call.arguments.iter().filter_map(of)
+        self.call.buffers()
     }
 }
 

@@ -90,13 +90,10 @@ impl Product {
             act,
             bias: has_bias,
         };
-        let mut call = Call::new(kernel, host)
+        let call = Call::new(kernel, host)
             .read(site.source().buffer)
-            .read(site.parameters[0].value);
-        if let Some(bias) = bias {
-            call = call.read(bias);
-        }
-        let call = call
+            .read(site.parameters[0].value)
+            .read_some(bias)
             .write(site.destination.buffer)
             .ints(rows_of(&self.src))
             .ints(rows_of(&self.dst))

@@ -59,25 +59,18 @@ impl Product {
                 ])
                 .single()
         };
-        let mut call = Call::new(
-            kernel,
-            Forward {
-                product: Arc::clone(self),
-                act,
-                bias: bias.is_some(),
-            },
-        )
-        .read(site.source().buffer)
-        .read(site.parameters[0].value);
-        if let Some(bias) = bias {
-            call = call.read(bias.value);
-        }
-        ledger.step(
-            site.named("forward"),
-            Some(site.layer),
-            call.write(site.destination.buffer)
-                .multiply_adds(self.multiply_adds()),
-        );
+        let host = Forward {
+            product: Arc::clone(self),
+            act,
+            bias: bias.is_some(),
+        };
+        let call = Call::new(kernel, host)
+            .read(site.source().buffer)
+            .read(site.parameters[0].value)
+            .read_some(bias.map(|bias| bias.value))
+            .write(site.destination.buffer)
+            .multiply_adds(self.multiply_adds());
+        ledger.step(site.named("forward"), Some(site.layer), call);
     }
 
     /// A kernel of the input gradient: its function, and the define of its part of the file.

@@ -28,7 +28,7 @@ use crate::op::shape::{Shape, Size, Window};
 use crate::op::view::View;
 use crate::op::{InitRule, Op, loss};
 use crate::plan::lower::{Options, lower};
-use crate::plan::{Mode, Parts, Plan, assemble};
+use crate::plan::{Mode, Parts, Plan};
 use crate::run::runner::Runner;
 
 /// What came out, by the case's names.
@@ -276,39 +276,18 @@ impl Rig<'_> {
         let all: Vec<_> = (0..ledger.buffers.len())
             .map(crate::op::emit::BufferId)
             .collect();
-        let steps = ledger.steps.len();
-        let plan = Plan {
-            name: self.case.name.clone(),
+        let place = (tensor.buffer, tensor.view);
+        let parts = Parts {
+            ledger,
+            before: all.clone(),
+            after: all,
+            ..Parts::default()
+        };
+        Plan {
             mode: Mode::Training,
             batch,
-            precision: self.machine.precision,
-            steps: Vec::new(),
-            forward_steps: steps,
-            gradient_steps: steps,
-            buffers: Vec::new(),
-            arena_bytes: 0,
-            region_bytes: 0,
-            lower_bound_bytes: 0,
-            tensor_bytes: 0,
-            parameters: Vec::new(),
-            input: (tensor.buffer, tensor.view),
-            labels: None,
-            output: (tensor.buffer, tensor.view),
-            loss: None,
-            outputs: Vec::new(),
-            output_gradient: None,
-            input_gradient: None,
-        };
-        assemble(
-            plan,
-            Parts {
-                ledger,
-                before: all.clone(),
-                after: all,
-                ..Parts::default()
-            },
-            &self.machine.limits,
-        )
+            ..Plan::bare(&self.case.name, place, place, parts, &self.machine)
+        }
     }
 
     /// Dropout with the case's mask in place of the draw.

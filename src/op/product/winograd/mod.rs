@@ -238,13 +238,10 @@ impl Winograd {
             act,
             bias: biased,
         };
-        let mut call = Call::new(kernel, host)
+        let call = Call::new(kernel, host)
             .read(buffers.src)
-            .read(buffers.weight);
-        if let Some(bias) = buffers.bias {
-            call = call.read(bias);
-        }
-        let call = call
+            .read(buffers.weight)
+            .read_some(buffers.bias)
             .write(buffers.dst)
             .scratch(slabs)
             .ints(product.src.places())
