@@ -15,12 +15,18 @@ __kernel void layout_zero_halo(__global REAL *dst, const ulong image, const ulon
 #endif
 
 #ifdef COPY
-// The same values in another layout, of images from `from` on to images from `to` on. One work-item a value, dimension 0
-// along a row's W * C numbers.
-__kernel void layout_copy(__global const REAL *src, __global REAL *dst, const ulong from, const ulong to)
+// The same values in another layout, of images from `from` on to images from `to` on: rows of W * C numbers (FOR_ROW). Sizes
+// are arguments, so that all copies share a compiled kernel.
+__kernel void layout_copy(__global const REAL *restrict src, __global REAL *restrict dst, VIEW(SRC), VIEW(DST), const int W,
+                          const int C, const int from, const int to)
 {
-    const int i = get_global_id(0), y = get_global_id(1), x = i / C, c = i % C;
-    const size_t n = get_global_id(2);
-    dst[DST_O + (to + n) * DST_N + y * DST_H + x * DST_W + c] = src[SRC_O + (from + n) * SRC_N + y * SRC_H + x * SRC_W + c];
+    const size_t y = get_global_id(1), n = get_global_id(2);
+    __global const REAL *a = src + SRC_O + (from + n) * SRC_N + y * SRC_H;
+    __global REAL *b = dst + DST_O + (to + n) * DST_N + y * DST_H;
+    if (SRC_W == C && DST_W == C) {
+        FOR_ROW(i, W * C) b[i] = a[i];
+    } else {
+        FOR_ROW(i, W * C) b[i / C * DST_W + i % C] = a[i / C * SRC_W + i % C];
+    }
 }
 #endif

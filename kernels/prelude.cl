@@ -10,6 +10,9 @@
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 
+// The same four as a kernel's arguments, where layers share it.
+#define VIEW(T) const int T##_O, const int T##_N, const int T##_H, const int T##_W
+
 // REALV: VW numbers. A kernel file that uses vectors is built with VW = 2, 4, 8 or 16.
 #ifdef VW
 typedef JOIN(REAL, VW) REALV;
@@ -59,6 +62,38 @@ inline REALV load_part(__global const REAL *p, const int valid)
         REAL part[VW];                                                                          \
         VSTORE(value, part);                                                                    \
         for (int lane = 0; lane < (valid); ++lane) (p)[lane] = part[lane];                      \
+    }
+
+// POOL: a product stores the largest of each 2 x 2 window, and with SAVE_PLACE which of the four it is, by rows: the first of
+// equal ones. A NaN wins, so that it is seen.
+#ifdef SAVE_PLACE
+#define PLACE_ARGUMENT , __global uchar *restrict place
+#define STORE_PLACE(where, at, valid)                                                           \
+    {                                                                                           \
+        const JOIN(uchar, VW) places = JOIN(convert_uchar, VW)(where);                          \
+        if ((valid) >= VW) {                                                                    \
+            JOIN(vstore, VW)(places, 0, place + (at));                                          \
+        } else {                                                                                \
+            uchar part[VW];                                                                     \
+            JOIN(vstore, VW)(places, 0, part);                                                  \
+            for (int lane = 0; lane < (valid); ++lane) place[(at) + lane] = part[lane];         \
+        }                                                                                       \
+    }
+#else
+#define PLACE_ARGUMENT
+#define STORE_PLACE(where, at, valid)
+#endif
+#define LARGER(value, number)                                                                   \
+    where = (value) > best || (value) != (value) ? (REALV)(number) : where;                     \
+    best = (value) > best || (value) != (value) ? (value) : best;
+#define STORE_LARGEST(a, b, c, d, p, at, valid)                                                 \
+    {                                                                                           \
+        REALV best = a, where = (REALV)(0);                                                     \
+        LARGER(b, 1)                                                                            \
+        LARGER(c, 2)                                                                            \
+        LARGER(d, 3)                                                                            \
+        STORE_PART(p, best, valid)                                                              \
+        STORE_PLACE(where, at, valid)                                                           \
     }
 
 // The places of a row that one work-item takes: all of them where ROW_ITEM, else that of its dimension 0. PoCL compiles a

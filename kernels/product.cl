@@ -127,57 +127,99 @@ __kernel void product_backward_weight_naive(__global const REAL *src, __global c
 #endif
 
 #ifdef FORWARD_TILED
+// One work-item: a row of a panel, tile by tile; with POOL two rows, whose tiles are two high, and of each 2 x 2 window the
+// largest value alone is stored (prelude.cl).
 #define RUNS (KY * KX * IC / RUN)
+#ifdef POOL
+#define TALL 2
+#else
+#define TALL 1
+#endif
+#define WIDE (MR / TALL)
+#define PIXEL(m) ((m) / WIDE * (SY * SRC_H) + (m) % WIDE * (SX * SRC_W))
+#define FOR_PIXELS(FIRST, LAST, m, v) \
+    _Pragma("unroll") for (int m = FIRST; m < LAST; ++m) _Pragma("unroll") for (int v = 0; v < NV; ++v)
+#define MULTIPLY_PIXELS(FIRST, LAST, a, b, COUNT)                                               \
+    for (int k = 0; k < (COUNT); ++k) {                                                         \
+        REALV w[NV];                                                                            \
+        _Pragma("unroll") for (int v = 0; v < NV; ++v) w[v] = VLOAD((b) + k * NR + v * VW);     \
+        FOR_PIXELS(FIRST, LAST, m, v) acc[m][v] += (REALV)((a)[PIXEL(m) + k]) * w[v];           \
+    }
+#if RUN > BLOCK
+#define MULTIPLY_PART(FIRST, LAST)                                                              \
+    for (int k0 = 0; k0 < RUN; k0 += BLOCK) {                                                   \
+        const int count = min(BLOCK, RUN - k0);                                                 \
+        MULTIPLY_PIXELS(FIRST, LAST, a + k0, b + k0 * NR, count)                                \
+        FOR_PIXELS(FIRST, LAST, m, v) { total[m][v] += acc[m][v]; acc[m][v] = (REALV)(0); }     \
+    }
+#else
+#define MULTIPLY_PART(FIRST, LAST) MULTIPLY_PIXELS(FIRST, LAST, a, b, RUN)
+#endif
 __kernel void product_forward_tiled(__global const REAL *src, __global const REAL *weight,
 #ifdef BIAS
                                     __global const REAL *bias,
 #endif
-                                    __global REAL *dst)
+                                    __global REAL *dst PLACE_ARGUMENT)
 {
-    const int tile = get_global_id(0) % TILES, row = get_global_id(0) / TILES, panel = get_global_id(1);
-    const int n = row / OH, oy = row % OH, g = panel / PANELS, o = (panel % PANELS) * NR;
-    const int ox = min(tile * MR, OW - MR);
-    REALV acc[MR][NV];
-    FOR_TILE(m, v) acc[m][v] = (REALV)(0);
-#if RUN > BLOCK
-    REALV total[MR][NV];
-    FOR_TILE(m, v) total[m][v] = (REALV)(0);
-#endif
-    __global const REAL *a0 = src + SRC_O + n * SRC_N + (ox * SX - PX) * SRC_W + g * IC;
+    const int row = get_global_id(0), panel = get_global_id(1), g = panel / PANELS, o = (panel % PANELS) * NR;
+    const int n = row / (OH / TALL), oy = row % (OH / TALL) * TALL, valid = OC - o;
     __global const REAL *b0 = weight + (size_t)panel * (KY * KX * IC * NR);
-    for (int run = 0; run < RUNS; ++run) {
-#if RUN == IC
-        const int ky = run / KX, kx = run % KX;
+    REALV add[NV];
+#ifdef BIAS
+    _Pragma("unroll") for (int v = 0; v < NV; ++v) add[v] = VLOAD(bias + g * OC + o + v * VW); // past the end: slack
 #else
-        const int ky = run, kx = 0;
+    _Pragma("unroll") for (int v = 0; v < NV; ++v) add[v] = (REALV)(0);
 #endif
-        const int y = oy * SY + ky - PY;
-        if (y < 0 || y >= IH)
-            continue;
-        __global const REAL *a = a0 + y * SRC_H + kx * SRC_W;
-        __global const REAL *b = b0 + run * (RUN * NR);
+    for (int tile = 0; tile < TILES; ++tile) {
+        const int ox = min(tile * WIDE, OW - WIDE);
+        REALV acc[MR][NV];
+        FOR_TILE(m, v) acc[m][v] = (REALV)(0);
 #if RUN > BLOCK
-        for (int k0 = 0; k0 < RUN; k0 += BLOCK) {
-            const int count = min(BLOCK, RUN - k0);
-            MULTIPLY_RUN(acc, a + k0, SX * SRC_W, b + k0 * NR, count)
-            FOR_TILE(m, v) { total[m][v] += acc[m][v]; acc[m][v] = (REALV)(0); }
-        }
+        REALV total[MR][NV];
+        FOR_TILE(m, v) total[m][v] = (REALV)(0);
+#endif
+        __global const REAL *a0 = src + SRC_O + n * SRC_N + (ox * SX - PX) * SRC_W + g * IC;
+        for (int run = 0; run < RUNS; ++run) {
+#if RUN == IC
+            const int ky = run / KX, kx = run % KX;
 #else
-        MULTIPLY_RUN(acc, a, SX * SRC_W, b, RUN)
+            const int ky = run, kx = 0;
+#endif
+            const int y = oy * SY + ky - PY;
+            __global const REAL *a = a0 + y * SRC_H + kx * SRC_W;
+            __global const REAL *b = b0 + run * (RUN * NR);
+#if TALL == 1
+            if (y < 0 || y >= IH)
+                continue;
+            MULTIPLY_PART(0, MR)
+#else
+            if (y >= 0 && y + SY < IH) {
+                MULTIPLY_PART(0, MR)
+            } else if (y >= 0 && y < IH) { // the other row's lies outside
+                MULTIPLY_PART(0, WIDE)
+            } else if (y + SY >= 0 && y + SY < IH) {
+                MULTIPLY_PART(WIDE, MR)
+            }
+#endif
+        }
+#if RUN > BLOCK
+        FOR_TILE(m, v) acc[m][v] = total[m][v];
+#endif
+        FOR_TILE(m, v) acc[m][v] = ACTIVATE(REALV, acc[m][v] + add[v]);
+#if TALL == 1
+        __global REAL *p = dst + DST_O + n * DST_N + oy * DST_H + ox * DST_W + g * OC + o;
+        _Pragma("unroll") for (int m = 0; m < MR; ++m) { STORE_ROW(p + m * DST_W, acc[m], valid) }
+#else
+        const int py = oy / 2, px = ox / 2;
+        __global REAL *p = dst + DST_O + n * DST_N + py * DST_H + px * DST_W + g * OC + o;
+        const size_t first = (((size_t)n * (OH / 2) + py) * (OW / 2) + px) * (G * OC) + g * OC + o;
+        _Pragma("unroll") for (int m = 0; m < WIDE / 2; ++m) _Pragma("unroll") for (int v = 0; v < NV; ++v) {
+            if (v * VW < valid)
+                STORE_LARGEST(acc[2 * m][v], acc[2 * m + 1][v], acc[WIDE + 2 * m][v], acc[WIDE + 2 * m + 1][v],
+                              p + m * DST_W + v * VW, first + m * (G * OC) + v * VW, valid - v * VW)
+        }
 #endif
     }
-#if RUN > BLOCK
-    FOR_TILE(m, v) acc[m][v] = total[m][v];
-#endif
-#ifdef BIAS
-    REALV add[NV];
-    _Pragma("unroll") for (int v = 0; v < NV; ++v) add[v] = VLOAD(bias + g * OC + o + v * VW); // past the end: slack
-    FOR_TILE(m, v) acc[m][v] += add[v];
-#endif
-    FOR_TILE(m, v) acc[m][v] = ACTIVATE(REALV, acc[m][v]);
-    __global REAL *p = dst + DST_O + n * DST_N + oy * DST_H + ox * DST_W + g * OC + o;
-    const int valid = OC - o;
-    _Pragma("unroll") for (int m = 0; m < MR; ++m) { STORE_ROW(p + m * DST_W, acc[m], valid) }
 }
 #endif
 

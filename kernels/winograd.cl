@@ -15,7 +15,6 @@
 // kernels: sizes as in product.cl, and TY TX tiles of a column and a row.
 // weight, transformed: [G][PANELS][POINTS^2][IC][NR].
 
-#define VIEW(T) const int T##_O, const int T##_N, const int T##_H, const int T##_W
 #define SHAPE                                                                                                              \
     const int N, const int IH, const int IW, const int OH, const int OW, const int PY, const int PX, const int G,          \
         const int IC, const int OC, const int TY, const int TX
@@ -166,7 +165,8 @@ __kernel void winograd_weight(__global const REAL *weight, __global REAL *transf
 #ifdef WINOGRAD_FORWARD
 // dst = act(bias + src * weight). One work-item takes every ITEMS-th block of BT tiles (a multiple of MR): their input transform,
 // then for each panel all products and the output transform, in a slab of its own. The last tile of a row
-// or column is shifted back to overlap. Slab: [POINTS^2][BT][LANES] and [POINTS^2][BT][NR], LANES = IC in whole vectors.
+// or column is shifted back to lie inside. With POOL the largest of each 2 x 2 window alone is stored (prelude.cl; OH, OW and MT are
+// even). Slab: [POINTS^2][BT][LANES] and [POINTS^2][BT][NR], LANES = IC in whole vectors.
 #define LANES ((IC + VW - 1) / VW * VW)
 #define SLAB_V (BT * LANES + PAD)
 #define SLAB_M (BT * NR + PAD)
@@ -174,7 +174,7 @@ __kernel void winograd_forward(__global const REAL *restrict src, __global const
 #ifdef BIAS
                                __global const REAL *restrict bias,
 #endif
-                               __global REAL *restrict dst, __global REAL *restrict slabs, VIEW(SRC), VIEW(DST), SHAPE,
+                               __global REAL *restrict dst PLACE_ARGUMENT, __global REAL *restrict slabs, VIEW(SRC), VIEW(DST), SHAPE,
                                const int BT, const int ITEMS)
 {
     __global REAL *restrict input = slabs + (size_t)get_global_id(0) * (SQUARE * (SLAB_V + SLAB_M));
@@ -218,8 +218,16 @@ __kernel void winograd_forward(__global const REAL *restrict src, __global const
             for (int t = 0; t < BT && first + t < TILES; ++t) {
                 const int tile = first + t, n = tile / (TY * TX);
                 const int y0 = min(tile / TX % TY * MT, OH - MT), x0 = min(tile % TX * MT, OW - MT);
+                // A tile that was shifted back leaves its neighbour's values alone: they may be another work-item's.
+                const int skip_y = tile / TX % TY * MT - y0, skip_x = tile % TX * MT - x0;
                 for (int v = 0; v < NR && v < valid; v += VW) {
+#ifdef POOL
+                    const int py = y0 / 2, px = x0 / 2, channel = g * OC + o0 + v;
+                    __global REAL *p0 = dst + DST_O + n * DST_N + py * DST_H + px * DST_W + channel;
+                    const size_t place0 = (((size_t)n * (OH / 2) + py) * (OW / 2) + px) * (G * OC) + channel;
+#else
                     __global REAL *p0 = dst + DST_O + n * DST_N + y0 * DST_H + x0 * DST_W + g * OC + o0 + v;
+#endif
                     REALV mid[MT][POINTS];
                     ROLLED for (int q = 0; q < POINTS; ++q) {
                         REALV m[POINTS], y[MT];
@@ -232,15 +240,30 @@ __kernel void winograd_forward(__global const REAL *restrict src, __global const
 #else
                     const REALV add = (REALV)(0);
 #endif
-                    ROLLED for (int i = 0; i < MT; ++i) {
+#ifdef POOL
+                    ROLLED for (int i = skip_y / 2; i < MT / 2; ++i) {
+                        REALV y[2][MT];
+                        UNROLL for (int k = 0; k < 2; ++k) {
+                            transform_output(mid[2 * i + k], MT, y[k]);
+                            UNROLL for (int j = 0; j < MT; ++j) y[k][j] = ACTIVATE(REALV, y[k][j] + add);
+                        }
+                        UNROLL for (int j = 0; j < MT / 2; ++j)
+                            if (2 * j >= skip_x) STORE_LARGEST(y[0][2 * j], y[0][2 * j + 1], y[1][2 * j], y[1][2 * j + 1], p0 + i * DST_H + j * DST_W,
+                                          place0 + ((size_t)i * (OW / 2) + j) * (G * OC), valid - v)
+                    }
+#else
+                    ROLLED for (int i = skip_y; i < MT; ++i) {
                         REALV y[MT];
                         transform_output(mid[i], MT, y);
                         UNROLL for (int j = 0; j < MT; ++j) {
+                            if (j < skip_x)
+                                continue;
                             const REALV value = ACTIVATE(REALV, y[j] + add);
                             __global REAL *to = p0 + i * DST_H + j * DST_W;
                             STORE_PART(to, value, valid - v)
                         }
                     }
+#endif
                 }
             }
         }

@@ -128,6 +128,7 @@
 //! - Max pooling goes back through the activation before it, from its own output: the largest tensors of a network, its
 //!   first convolutions' outputs, die as soon as they are pooled. Dropout masks are drawn again, local response
 //!   normalization computes its sums again.
+//! - On OpenCL CPUs a convolution pools its own output where only a pooling of 2 x 2 windows reads it: it is never stored.
 //! - A fully connected layer's weights change in the step that knows their gradient, which is never stored, and its
 //!   input gradient turns its weights a part at a time. Other gradients live until their layer's steps are through.
 //! - Inference runs what gives images on some images of the batch at a time, as many as fill a cache.

@@ -289,6 +289,51 @@ fn layers_that_share_memory_learn_what_separate_ones_learn() {
 }
 
 #[test]
+fn convolutions_that_pool_their_own_output_learn_what_separate_layers_learn() {
+    // Direct products of one and three channels, Winograd's of both sizes, odd maps, groups, strides, activations, a
+    // panel that is not full, channels that are not whole vectors; and a pooling into a part of a joined tensor.
+    let nets = [
+        "input 1x28x28 C48->P->F10",
+        "input 3x27x29 C21(kernel=5, stride=2, act=tanh)->P->F10",
+        "input 16x15x18 C40->P->F10",
+        "input 16x14x15 C24(kernel=5, act=none)->P->C24(kernel=1)->P->F10",
+        "input 8x22x22 C24(groups=2, pad=0)->P(ceil)->F10",
+        "input 4x16x16 &[C12(act=leaky)->P | C7(kernel=1)->P]->F10",
+    ];
+    let mut device = device::open("cpu").unwrap();
+    for text in nets {
+        let graph = graph(text, None);
+        let machine = machine(&*device, Precision::F64);
+        for options in [Options::training(3, SGD), Options::inference(3)] {
+            let separate = Options {
+                fusion: false,
+                ..options.clone()
+            };
+            let [pooled, separate] = [options, separate].map(|o| lower(&graph, &o, &machine));
+            let poolings = |plan: &Plan| {
+                let steps = plan.steps[..plan.forward_steps].iter();
+                let of_pooling = |layer: usize| graph.nodes[layer].name.starts_with('p');
+                steps.filter(|s| s.layer.is_some_and(of_pooling)).count()
+            };
+            assert!(poolings(&separate) > 0, "{text}");
+            let copies = usize::from(text.contains('&'));
+            assert!(poolings(&pooled) <= copies, "{text}: {:?}", pooled.steps);
+            let (apart, sentinels) = apart(&pooled, device.limits());
+            let together = bits(&mut *device, pooled, &[]);
+            assert!(together == bits(&mut *device, apart, &sentinels), "{text}");
+            let separate = bits(&mut *device, separate, &[]);
+            for (a, b) in together.0.iter().flatten().zip(separate.0.iter().flatten()) {
+                let (a, b) = (f64::from_bits(*a), f64::from_bits(*b));
+                assert!(
+                    (a - b).abs() <= 1e-9 * b.abs().max(1.0),
+                    "{a} and {b}\n{text}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn devices_allocate_what_the_plan_says() {
     for name in ["host", "cpu"] {
         // Compiling is not what is looked at: two networks through OpenCL, all through the host engine.

@@ -223,7 +223,7 @@ impl Op for Activation {
         let mut gradient = back.d_dst;
         if let Some(d_src) = back.d_src[0] {
             let name = site.named("backward");
-            copy(name, Some(site.layer), gradient, d_src, ledger);
+            copy(name, Some(site.layer), gradient, d_src, machine, ledger);
             gradient = d_src;
         }
         if !site.before_act {

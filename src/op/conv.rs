@@ -9,9 +9,9 @@ use super::emit::{Back, BufferId, Ledger, Machine, Site};
 use super::learned::{ACT, BIAS, BIAS_INIT, DROPOUT, INIT, Learned, STD};
 use super::limits::Class;
 use super::parameter::{Panels, Parameter};
-use super::product::Product;
 use super::product::tile::Tile;
 use super::product::winograd::Winograd;
+use super::product::{Pooling, Product};
 use super::shape::{Shape, Size, Window};
 use super::signal::{Flow, Gradient, Latent, Signal, window};
 use super::view::View;
@@ -363,8 +363,26 @@ impl Op for Convolution {
 
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let product = self.product(site, machine);
-        self.learned.forward(&product, site, machine, ledger);
+        self.learned.forward(&product, site, None, machine, ledger);
         Vec::new()
+    }
+
+    fn pools(&self, site: &Site, machine: &Machine) -> bool {
+        self.learned.pools(site.before_act, site.training)
+            && self.product(site, machine).pools(machine)
+    }
+
+    fn forward_pooled(
+        &self,
+        site: &Site,
+        pooling: Pooling,
+        machine: &Machine,
+        ledger: &mut Ledger,
+    ) {
+        let product = self.product(site, machine);
+        let pooling = Some(pooling);
+        self.learned
+            .forward(&product, site, pooling, machine, ledger);
     }
 
     fn backward(&self, site: &Site, back: &Back, machine: &Machine, ledger: &mut Ledger) {

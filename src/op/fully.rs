@@ -180,7 +180,7 @@ impl Op for Fully {
 
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let product = self.product(site, machine);
-        self.learned.forward(&product, site, machine, ledger);
+        self.learned.forward(&product, site, None, machine, ledger);
         Vec::new()
     }
 

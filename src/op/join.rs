@@ -127,7 +127,7 @@ impl Op for Sum {
         InPlace::Over
     }
 
-    fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
+    fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let dst = site.destination;
         let (layer, sources) = (Some(site.layer), site.sources.as_slice());
         let over = sources
@@ -156,7 +156,7 @@ impl Op for Sum {
                 rest
             }
             [a, ref rest @ ..] => {
-                copy(site.named("forward"), layer, a, dst, ledger);
+                copy(site.named("forward"), layer, a, dst, machine, ledger);
                 rest
             }
             [] => unreachable!("internal error: a join has inputs"),
@@ -167,11 +167,11 @@ impl Op for Sum {
         Vec::new()
     }
 
-    fn backward(&self, site: &Site, back: &Back, _: &Machine, ledger: &mut Ledger) {
+    fn backward(&self, site: &Site, back: &Back, machine: &Machine, ledger: &mut Ledger) {
         for (branch, &d_src) in back.d_src.iter().enumerate() {
             if let Some(d_src) = d_src.filter(|d_src| d_src.buffer != back.d_dst.buffer) {
                 let name = site.named("backward").number(branch + 1);
-                copy(name, Some(site.layer), back.d_dst, d_src, ledger);
+                copy(name, Some(site.layer), back.d_dst, d_src, machine, ledger);
             }
         }
     }
@@ -223,7 +223,7 @@ impl Op for Concatenation {
         InPlace::Parts
     }
 
-    fn forward(&self, site: &Site, _: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
+    fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let parts = parts(site.destination, &site.sources);
         for (branch, (&source, part)) in site.sources.iter().zip(parts).enumerate() {
             // Written where it belongs.
@@ -231,17 +231,17 @@ impl Op for Concatenation {
                 continue;
             }
             let name = site.named("forward").number(branch + 1);
-            copy(name, Some(site.layer), source, part, ledger);
+            copy(name, Some(site.layer), source, part, machine, ledger);
         }
         Vec::new()
     }
 
-    fn backward(&self, site: &Site, back: &Back, _: &Machine, ledger: &mut Ledger) {
+    fn backward(&self, site: &Site, back: &Back, machine: &Machine, ledger: &mut Ledger) {
         let parts = parts(back.d_dst, &site.sources);
         for (branch, (&d_src, part)) in back.d_src.iter().zip(parts).enumerate() {
             if let Some(d_src) = d_src {
                 let name = site.named("backward").number(branch + 1);
-                copy(name, Some(site.layer), part, d_src, ledger);
+                copy(name, Some(site.layer), part, d_src, machine, ledger);
             }
         }
     }

@@ -2,7 +2,6 @@
 
 use rayon::prelude::*;
 
-use super::activation::define_sizes;
 use super::emit::{
     Call, HostBuffers, Kernel, Ledger, Machine, RealRoutine, Scalars, Tensor, elements,
     elements_mut, take,
@@ -10,7 +9,7 @@ use super::emit::{
 use super::limits::Class;
 use super::name::Name;
 use super::real::Real;
-use super::view::{DST, SRC, View};
+use super::view::View;
 
 /// Asks for the zeros beside the rows of a tensor, before anything is written to it. Nothing where it has no halo.
 pub fn zero_halo(
@@ -44,8 +43,15 @@ pub fn zero_halo(
 }
 
 /// Asks for a copy of a tensor into another layout.
-pub fn copy(name: Name, layer: Option<usize>, src: Tensor, dst: Tensor, ledger: &mut Ledger) {
-    copy_images(name, layer, (src, 0), (dst, 0), ledger);
+pub fn copy(
+    name: Name,
+    layer: Option<usize>,
+    src: Tensor,
+    dst: Tensor,
+    machine: &Machine,
+    ledger: &mut Ledger,
+) {
+    copy_images(name, layer, (src, 0), (dst, 0), machine, ledger);
 }
 
 /// Asks for a copy of some images, each tensor's from one of its images on; as many as the smaller one has.
@@ -54,17 +60,15 @@ pub fn copy_images(
     layer: Option<usize>,
     (src, from): (Tensor, usize),
     (dst, to): (Tensor, usize),
+    machine: &Machine,
     ledger: &mut Ledger,
 ) {
     let images = src.view.batch.min(dst.view.batch);
+    let [channels, height, width] = src.view.shape.dimensions();
+    let on = *machine;
     let kernel = move || {
         let kernel = Kernel::new("layout", "layout_copy", 1).define("COPY", 1);
-        let kernel = dst.view.define(src.view.define(kernel, SRC), DST);
-        let few = View {
-            batch: images,
-            ..src.view
-        };
-        define_sizes(kernel, &few)
+        kernel.places([width * channels, height, images], &on)
     };
     let host = Copy {
         src: src.view,
@@ -72,8 +76,13 @@ pub fn copy_images(
         from,
         to,
     };
-    let call = Call::new(kernel, host).read(src.buffer).write(dst.buffer);
-    ledger.step(name.word("copy"), layer, call.size(from).size(to));
+    let call = Call::new(kernel, host)
+        .read(src.buffer)
+        .write(dst.buffer)
+        .ints(src.view.places())
+        .ints(dst.view.places())
+        .ints([width, channels, from, to]);
+    ledger.step(name.word("copy"), layer, call);
 }
 
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::attribute::{ANY_REAL, Arguments, Attribute, POSITIVE_REAL, Type};
 use super::dropout::{Dropout, output_backward};
 use super::emit::{Back, Ledger, Machine, Site, Tensor};
 use super::parameter::{Init, Layout, Panels, Parameter, Role};
-use super::product::Product;
+use super::product::{Pooling, Product};
 use super::signal::{Gradient, Latent, Signal, weighted};
 use super::view::View;
 use super::{InitRule, Recipe};
@@ -182,15 +182,22 @@ impl Learned {
         d_dst.through(before).square * kept
     }
 
-    /// Asks for the forward steps around the product. Nothing is kept for the way back but input and output.
+    /// Whether nothing follows the product but its activation, and the way back does not read the output.
+    pub(super) fn pools(&self, before_act: bool, training: bool) -> bool {
+        !training || self.dropout.is_none() && !self.needs_output(before_act)
+    }
+
+    /// Asks for the forward steps around the product, which may pool its output itself where [`Self::pools`] says so.
+    /// Nothing is kept for the way back but input and output.
     pub(super) fn forward(
         &self,
         product: &Arc<Product>,
         site: &Site,
+        pooling: Option<Pooling>,
         machine: &Machine,
         ledger: &mut Ledger,
     ) {
-        product.forward(site, self.act, machine, ledger);
+        product.forward(site, (self.act, pooling), machine, ledger);
         if let Some(dropout) = self.dropout.filter(|_| site.training) {
             dropout.forward(site, machine, ledger);
         }

@@ -40,6 +40,7 @@ use attribute::{Arguments, Attribute};
 use emit::{Back, BufferId, Ledger, Machine, Site};
 use learned::Learned;
 use parameter::Parameter;
+use product::Pooling;
 use shape::Shape;
 use signal::{Flow, Gradient, Signal};
 
@@ -277,6 +278,32 @@ pub trait Op: fmt::Debug + Send + Sync {
 
     /// Asks for the forward steps; returns the buffers to keep for the way back.
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId>;
+
+    /// Whether its forward step can pool its output, where a pooling of 2 x 2 windows alone reads it.
+    fn pools(&self, _site: &Site, _machine: &Machine) -> bool {
+        false
+    }
+
+    /// The forward steps, pooled; where [`Self::pools`] allows it.
+    fn forward_pooled(
+        &self,
+        _site: &Site,
+        _pooling: Pooling,
+        _machine: &Machine,
+        _ledger: &mut Ledger,
+    ) {
+        unreachable!("internal error: this layer does not pool")
+    }
+
+    /// Whether it pools the largest of 2 x 2 windows beside each other, which the layer before it can do.
+    fn halves(&self, _input: Shape) -> bool {
+        false
+    }
+
+    /// Where that layer stores; where [`Self::halves`] says so.
+    fn pooling(&self, _site: &Site, _ledger: &mut Ledger) -> Pooling {
+        unreachable!("internal error: this layer does not halve")
+    }
 
     /// Asks for the backward steps: the gradients of the inputs that are wanted and of all parameters.
     fn backward(&self, site: &Site, back: &Back, machine: &Machine, ledger: &mut Ledger);

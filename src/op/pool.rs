@@ -11,12 +11,14 @@ use super::attribute::{Arguments, Attribute, Type};
 use super::conv::{image_only, sized, windows};
 use super::emit::{Back, BufferId, Call, Element, Kernel, Ledger, Machine, Site, Tensor};
 use super::limits::Class;
+use super::product::Pooling;
 use super::shape::{Shape, Size, Window};
 use super::signal::{Flow, Gradient, Latent, Signal, field, moments, window};
 use super::view::{D_DST, D_SRC, DST, SRC, View};
 use super::{Fault, Kind, Op, Recipe};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use host::{AverageBackward, AverageForward, MaxBackward, MaxForward};
+pub(in crate::op) use host::MaxForward;
+use host::{AverageBackward, AverageForward, MaxBackward};
 
 /// `P`.
 pub static KIND: Kind = Kind {
@@ -148,6 +150,12 @@ impl Geometry {
         } else {
             Element::Int
         }
+    }
+
+    /// Asks for the buffer of the places of the largest values.
+    fn places(&self, site: &Site, ledger: &mut Ledger) -> BufferId {
+        let count = self.dst.batch * self.dst.shape.elements();
+        ledger.buffer(site.named("place"), self.place(), count)
     }
 
     /// A kernel that takes every pixel: a work-item a pixel on a CPU, a work-item a value elsewhere.
@@ -333,6 +341,24 @@ impl Op for Pool {
         self.reduction == Reduction::Max
     }
 
+    fn halves(&self, input: Shape) -> bool {
+        let two = Size::square(2);
+        let fits = |w: &Window| w.size == two && w.stride == two && w.pad == Size::square(0);
+        // With `ceil` an odd image has a last window that is cut.
+        let [_, height, width] = input.dimensions();
+        let whole = |w: &Window| !w.ceil || (height % 2, width % 2) == (0, 0);
+        let windows = self.window.as_ref();
+        self.reduction == Reduction::Max && windows.is_some_and(|w| fits(w) && whole(w))
+    }
+
+    fn pooling(&self, site: &Site, ledger: &mut Ledger) -> Pooling {
+        let geometry = self.geometry(site.source().view, site.destination.view);
+        Pooling {
+            dst: site.destination,
+            place: site.training.then(|| geometry.places(site, ledger)),
+        }
+    }
+
     fn forward(&self, site: &Site, machine: &Machine, ledger: &mut Ledger) -> Vec<BufferId> {
         let (src, dst) = (site.source(), site.destination);
         let geometry = self.geometry(src.view, dst.view);
@@ -352,13 +378,7 @@ impl Op for Pool {
                 let mut call = Call::new(kernel, MaxForward { geometry, keep })
                     .read(src.buffer)
                     .write(dst.buffer);
-                let place = site.training.then(|| {
-                    ledger.buffer(
-                        site.named("place"),
-                        geometry.place(),
-                        dst.view.batch * dst.view.shape.elements(),
-                    )
-                });
+                let place = site.training.then(|| geometry.places(site, ledger));
                 if let Some(place) = place {
                     call = call.write(place);
                 }

@@ -11,13 +11,33 @@ use super::Geometry;
 use crate::op::activation::Function;
 use crate::op::emit::{Element, HostBuffers, RealRoutine, Scalars, elements, elements_mut, take};
 use crate::op::real::Real;
+use crate::op::shape::{Size, Window};
 use crate::op::vector::vectorized;
 use crate::op::view::View;
 
+/// The largest value of each window.
 #[derive(Debug)]
-pub(super) struct MaxForward {
+pub(in crate::op) struct MaxForward {
     pub(super) geometry: Geometry,
-    pub(super) keep: bool,
+    /// Whether its place is kept.
+    pub(in crate::op) keep: bool,
+}
+
+impl MaxForward {
+    /// Windows of 2 x 2 beside each other.
+    pub(in crate::op) fn halving(src: View, dst: View, keep: bool) -> Self {
+        let two = Size::square(2);
+        let window = Window {
+            size: two,
+            stride: two,
+            pad: Size::square(0),
+            ceil: false,
+        };
+        Self {
+            geometry: Geometry { window, src, dst },
+            keep,
+        }
+    }
 }
 
 #[derive(Debug)]

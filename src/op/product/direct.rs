@@ -9,17 +9,18 @@ use super::super::name::Name;
 use super::super::optimizer::Rule;
 use super::super::parameter::Panels;
 use super::super::view::{D_DST, D_SRC, DST, SRC, View};
-use super::Product;
 use super::host::{BackwardData, BackwardWeight, Forward, Transpose};
 use super::parts::Parts;
+use super::pooled::{Pooled, store};
 use super::tile::Tile;
+use super::{Pooling, Product};
 
 impl Product {
     /// The forward product, directly.
     pub(super) fn direct_forward(
         self: &Arc<Self>,
         site: &Site,
-        act: Function,
+        (act, pooling): (Function, Option<Pooling>),
         machine: &Machine,
         ledger: &mut Ledger,
     ) {
@@ -28,9 +29,8 @@ impl Product {
         let bias = site.parameters.get(1);
         let (product, machine, has_bias) = (Arc::clone(self), *machine, bias.is_some());
         let kernel = move || {
-            let Self {
-                src, dst, panels, ..
-            } = &*product;
+            let Self { src, panels, .. } = &*product;
+            let dst = pooling.map_or(product.dst, |pooling| pooling.dst.view);
             let kernel = if tiled {
                 product.kernel("product", "product_forward_tiled", "FORWARD_TILED")
             } else {
@@ -47,13 +47,19 @@ impl Product {
             if !tiled {
                 return kernel.global([panels.groups * panels.outputs, oh * ow, product.images()]);
             }
-            let tile = Tile::forward(&machine, ow, panels.panel);
-            let tiles = ow.div_ceil(tile.rows);
+            let (tile, tall, kernel) = match pooling {
+                Some(pooling) => (
+                    Tile::pooled(&machine, ow, panels.panel),
+                    2,
+                    pooling.define(kernel),
+                ),
+                None => (Tile::forward(&machine, ow, panels.panel), 1, kernel),
+            };
             tile.define(kernel)
                 .define("RUN", product.run())
-                .define("TILES", tiles)
+                .define("TILES", ow.div_ceil(tile.rows / tall))
                 .global([
-                    product.images() * oh * tiles,
+                    product.images() * (oh / tall),
                     panels.groups * panels.count(),
                     1,
                 ])
@@ -64,12 +70,19 @@ impl Product {
             act,
             bias: bias.is_some(),
         };
-        let call = Call::new(kernel, host)
+        let call = match pooling {
+            Some(pooling) => {
+                let host = Pooled::new(host, self, pooling, bias.is_some());
+                Call::new(kernel, host)
+            }
+            None => Call::new(kernel, host),
+        };
+        let call = call
             .read(site.source().buffer)
             .read(site.parameters[0].value)
-            .read_some(bias.map(|bias| bias.value))
-            .write(site.destination.buffer)
-            .multiply_adds(self.multiply_adds());
+            .read_some(bias.map(|bias| bias.value));
+        let call =
+            store(call, site.destination.buffer, pooling).multiply_adds(self.multiply_adds());
         ledger.step(site.named("forward"), Some(site.layer), call);
     }
 

@@ -8,6 +8,7 @@ mod direct;
 pub mod host;
 pub mod matrix;
 pub mod parts;
+mod pooled;
 pub mod tile;
 pub mod winograd;
 
@@ -21,6 +22,7 @@ use super::optimizer::Rule;
 use super::parameter::Panels;
 use super::shape::{Shape, Window};
 use super::view::View;
+pub use pooled::Pooling;
 use winograd::{Forwarded, Winograd, of_input_gradient};
 
 /// The geometry of one product.
@@ -146,11 +148,19 @@ impl Product {
         let weight = (site.named("forward.weight"), site.parameters[0].value);
         Some(form.weight(weight, site.layer, self, false, machine, ledger))
     }
-    /// `dst = act(bias + src * weight)`.
+
+    /// Whether the forward product can pool its output: on CPUs, where all its values are tiles of registers.
+    pub fn pools(&self, machine: &Machine) -> bool {
+        let (height, width) = self.output();
+        let least = self.winograd(machine).map_or(2, |form| form.tile);
+        machine.limits.class == Class::Cpu && height.min(width) / 2 * 2 >= least
+    }
+
+    /// `dst = act(bias + src * weight)`, or the largest of each of its windows.
     pub fn forward(
         self: &Arc<Self>,
         site: &Site,
-        act: Function,
+        (act, pooling): (Function, Option<Pooling>),
         machine: &Machine,
         ledger: &mut Ledger,
     ) {
@@ -163,13 +173,23 @@ impl Product {
                 weight: prepared.expect("internal error: weights are transformed"),
                 bias: site.parameters.get(1).map(|bias| bias.value),
                 dst: site.destination.buffer,
+                pooling,
             };
             let name = site.named("forward");
-            form.forward(name, self, (site.layer, act), buffers, machine, ledger);
+            let of = (site.layer, act);
+            match pooling {
+                Some(_) => {
+                    form.forward(name, &Arc::new(self.halved()), of, buffers, machine, ledger);
+                }
+                None => form.forward(name, self, of, buffers, machine, ledger),
+            }
+        } else if let Some(pooling) = pooling {
+            let product = Arc::new(self.halved());
+            product.direct_forward(site, (act, Some(pooling)), machine, ledger);
         } else if self.is_dense(machine) {
             self.dense_forward(site, act, machine, ledger);
         } else {
-            self.direct_forward(site, act, machine, ledger);
+            self.direct_forward(site, (act, None), machine, ledger);
         }
     }
 
@@ -193,6 +213,7 @@ impl Product {
                 weight,
                 bias: None,
                 dst: d_src.buffer,
+                pooling: None,
             };
             let name = site.named("backward.data");
             let none = (site.layer, Function::None);

@@ -91,6 +91,18 @@ impl Tile {
         )
     }
 
+    /// The forward tile of a product that pools: two rows of whole windows, for rows of `columns` pixels, an even number.
+    pub fn pooled(machine: &Machine, columns: usize, panel: usize) -> Self {
+        let lanes = machine.limits.lanes(machine.precision);
+        let vectors = panel / lanes;
+        let windows = (accumulators(machine) / (4 * vectors)).clamp(1, columns / 2);
+        Self {
+            rows: 4 * windows,
+            vectors,
+            lanes,
+        }
+    }
+
     /// The cheapest tile of so many vectors.
     fn with_vectors(machine: &Machine, columns: usize, vectors: usize) -> Self {
         let lanes = machine.limits.lanes(machine.precision);

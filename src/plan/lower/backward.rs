@@ -156,7 +156,14 @@ impl Lowering<'_> {
                     let into = gradients
                         .of(feed)
                         .expect("internal error: a gradient is known");
-                    copy(name, Some(layer), from, into, &mut self.ledger);
+                    copy(
+                        name,
+                        Some(layer),
+                        from,
+                        into,
+                        self.machine,
+                        &mut self.ledger,
+                    );
                 }
                 Then::Add => self.add(feed, name, layer, from, gradients),
             }
@@ -217,7 +224,14 @@ impl Lowering<'_> {
             let view = View::packed(more.view.shape, self.options.batch, 0);
             let part = self.ledger.tensor(name.clone().word("part"), view);
             let copied = name.clone().word("part");
-            copy(copied, Some(layer), more, part, &mut self.ledger);
+            copy(
+                copied,
+                Some(layer),
+                more,
+                part,
+                self.machine,
+                &mut self.ledger,
+            );
             more = part;
         }
         accumulate(name, Some(layer), more, sum, &mut self.ledger);
@@ -236,7 +250,7 @@ impl Lowering<'_> {
         let view = View::packed(tensor.view.shape, self.options.batch, halo);
         let own = self.ledger.tensor(name.clone().word("own"), view);
         zero_halo(name.clone(), layer, own, self.machine, &mut self.ledger);
-        copy(name, layer, tensor, own, &mut self.ledger);
+        copy(name, layer, tensor, own, self.machine, &mut self.ledger);
         gradients.done(feed);
         *gradients.of(feed) = Some(own);
         own

@@ -78,9 +78,7 @@ impl Lowering<'_> {
         for layer in 0..count {
             if sites[layer].is_none() {
                 let site = self.site(layer, &views, &places, &mut whole, &sites);
-                kept[layer] = graph.nodes[layer]
-                    .op
-                    .forward(&site, self.machine, &mut self.ledger);
+                kept[layer] = self.layer(&site, &sites);
                 sites[layer] = Some(site);
             }
         }
@@ -89,6 +87,35 @@ impl Lowering<'_> {
             sites: sites.into_iter().flatten().collect(),
             kept,
         }
+    }
+
+    /// Asks for a layer's forward steps; returns what it keeps. A layer whose output its reader pools waits for that.
+    fn layer(&mut self, site: &Site, before: &[Option<Site>]) -> Vec<BufferId> {
+        let node = &self.graph.nodes[site.layer];
+        let pooled = |layer: usize| before[layer].as_ref();
+        if let [Feed::Node(source)] = node.feeds[..]
+            && let Some(source) = pooled(source).filter(|source| self.waits(source))
+        {
+            let pooling = node.op.pooling(site, &mut self.ledger);
+            let op = &self.graph.nodes[source.layer].op;
+            op.forward_pooled(source, pooling, self.machine, &mut self.ledger);
+            return pooling.place.into_iter().collect();
+        }
+        if self.waits(site) {
+            return Vec::new();
+        }
+        node.op.forward(site, self.machine, &mut self.ledger)
+    }
+
+    /// Whether a layer's output is only there for a pooling that its own step can do.
+    fn waits(&self, site: &Site) -> bool {
+        let [reader] = self.readers[site.layer][..] else {
+            return false;
+        };
+        let nodes = &self.graph.nodes;
+        self.options.fusion
+            && nodes[reader].op.halves(site.destination.view.shape)
+            && nodes[site.layer].op.pools(site, self.machine)
     }
 
     /// The halos that the readers of each tensor wish for, the widest counts.
@@ -187,7 +214,14 @@ impl Lowering<'_> {
             let name = Name::from("input").word("part");
             let part = self.ledger.tensor(name.clone(), view);
             zero_halo(name.clone(), None, part, self.machine, &mut self.ledger);
-            copy_images(name, None, (input, first), (part, 0), &mut self.ledger);
+            copy_images(
+                name,
+                None,
+                (input, first),
+                (part, 0),
+                self.machine,
+                &mut self.ledger,
+            );
             let mut group = Group {
                 input: part,
                 buffers: vec![None; graph.nodes.len()],
@@ -203,7 +237,7 @@ impl Lowering<'_> {
                     prepared[layer] = op.prepare(&site, self.machine, &mut self.ledger);
                 }
                 site.prepared = prepared[layer];
-                op.forward(&site, self.machine, &mut self.ledger);
+                self.layer(&site, &here);
                 here[layer] = Some(site);
             }
             for &layer in &results {
@@ -214,7 +248,14 @@ impl Lowering<'_> {
                     let view = View::packed(from.view.shape, batch, 0);
                     self.ledger.tensor(name.clone(), view)
                 });
-                copy_images(name, Some(layer), (from, 0), (all, first), &mut self.ledger);
+                copy_images(
+                    name,
+                    Some(layer),
+                    (from, 0),
+                    (all, first),
+                    self.machine,
+                    &mut self.ledger,
+                );
             }
             for step in &mut self.ledger.steps[steps..] {
                 step.name = step.name.clone().number(number + 1);
@@ -281,7 +322,14 @@ impl Lowering<'_> {
                 let view = View::packed(source.view.shape, source.view.batch, 0);
                 let name = Name::of(&node.name).word("src");
                 let dense = self.ledger.tensor(name.clone(), view);
-                copy(name, Some(layer), source, dense, &mut self.ledger);
+                copy(
+                    name,
+                    Some(layer),
+                    source,
+                    dense,
+                    self.machine,
+                    &mut self.ledger,
+                );
                 dense
             } else {
                 source

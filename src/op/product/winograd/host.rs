@@ -235,7 +235,12 @@ impl RealRoutine for Forward {
                             self.act.apply(&mut y);
                             for (i, value) in y.into_iter().enumerate() {
                                 let (y, x) = (y0 + i / form.tile, x0 + i % form.tile);
-                                dst[view.at(0, channel, y, x)] = value;
+                                // What the tile before it has stored stays.
+                                if y >= tile / columns * form.tile
+                                    && x >= tile % columns * form.tile
+                                {
+                                    dst[view.at(0, channel, y, x)] = value;
+                                }
                             }
                         }
                     }

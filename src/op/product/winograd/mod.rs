@@ -14,8 +14,9 @@ use super::super::limits::Class;
 use super::super::name::Name;
 use super::super::parameter::Panels;
 use super::super::shape::{Size, Window};
-use super::Product;
+use super::pooled::{Pooled, store};
 use super::tile::Tile;
+use super::{Pooling, Product};
 use host::{Forward, Gradient, Multiply, Source, Upstream, Weight};
 
 /// Numbers between slabs of neighbouring points (`PAD` of the kernels).
@@ -226,6 +227,10 @@ impl Winograd {
                 .define("NV", tile.vectors)
                 .define("KC", INPUTS)
                 .global([items, 1, 1]);
+            let kernel = match buffers.pooling {
+                Some(pooling) => pooling.define(kernel),
+                None => kernel,
+            };
             if biased {
                 kernel.define("BIAS", 1)
             } else {
@@ -238,14 +243,22 @@ impl Winograd {
             act,
             bias: biased,
         };
-        let call = Call::new(kernel, host)
+        let call = match buffers.pooling {
+            Some(pooling) => {
+                let host = Pooled::new(host, product, pooling, biased);
+                Call::new(kernel, host)
+            }
+            None => Call::new(kernel, host),
+        };
+        let call = call
             .read(buffers.src)
             .read(buffers.weight)
-            .read_some(buffers.bias)
-            .write(buffers.dst)
+            .read_some(buffers.bias);
+        let stored = buffers.pooling.map_or(product.dst, |p| p.dst.view);
+        let call = store(call, buffers.dst, buffers.pooling)
             .scratch(slabs)
             .ints(product.src.places())
-            .ints(product.dst.places())
+            .ints(stored.places())
             .ints(self.shape(product))
             .ints([block, items])
             .multiply_adds(product.multiply_adds());
@@ -369,6 +382,8 @@ pub struct Forwarded {
     pub bias: Option<BufferId>,
     /// The output.
     pub dst: BufferId,
+    /// The output instead, where the product pools it.
+    pub pooling: Option<Pooling>,
 }
 
 /// How a chunk of images lies in the weight gradient's buffers.
