@@ -7,5 +7,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    netc::device::opencl::finisher::allow();
     ExitCode::from(netc::cli::run(std::env::args_os()))
 }

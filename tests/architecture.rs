@@ -231,7 +231,11 @@ fn only_the_command_line_prints() {
         &["println!", "eprintln!", "print!", "eprint!", "dbg!"],
         &["src/cli/"],
     );
-    only_in(&["stdout", "stderr"], &["src/cli/"]);
+    // The second process that finishes kernels has neither.
+    only_in(
+        &["stdout", "stderr"],
+        &["src/cli/", "src/device/opencl/finisher.rs"],
+    );
     only_in(&["clap", "indicatif"], &["src/cli/"]);
 }
 

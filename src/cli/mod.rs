@@ -33,6 +33,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::config::{self, Config, MemoryLimit};
+use crate::device::opencl::finisher;
 use crate::device::{self, Device};
 use crate::diagnostic::render::{self, Style};
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -92,6 +93,9 @@ enum Command {
     Completions(completions::Completions),
     /// The manual page, of netc or of one command
     Man(man::Man),
+    /// What another netc asks for, see `device::opencl::finisher`
+    #[command(name = finisher::COMMAND, hide = true)]
+    FinishKernels,
 }
 
 /// Options of every command that runs or plans.
@@ -255,6 +259,10 @@ where
         Command::Schema(command) => Ok(command.run(&output)),
         Command::Completions(command) => Ok(command.run(&output)),
         Command::Man(command) => command.run(&output),
+        Command::FinishKernels => {
+            let done = finisher::serve(std::io::stdin().lock());
+            Ok(done.map_or(PROBLEMS, |()| FINE))
+        }
     };
     match result {
         Ok(exit) => exit,

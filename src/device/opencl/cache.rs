@@ -67,6 +67,11 @@ impl Cache {
         Self { folder }
     }
 
+    /// No cache: nothing is found, nothing kept.
+    pub fn none() -> Self {
+        Self { folder: None }
+    }
+
     /// For tests: a certain folder; it is made when the first program is kept.
     #[cfg(test)]
     pub fn at(folder: impl Into<PathBuf>) -> Self {

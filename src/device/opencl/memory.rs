@@ -14,6 +14,7 @@ use ocl::core::Mem;
 use ocl::core::ffi::{self, cl_buffer_region};
 
 use super::call::{Failure, created};
+use super::pages::Pages;
 use super::platform::Found;
 use super::queue::Queue;
 use crate::diagnostic::{Code, Diagnostic};
@@ -33,9 +34,12 @@ pub struct Memory {
 
 /// One allocation.
 #[derive(Debug)]
-struct Region {
-    memory: Mem,
+pub struct Region {
+    /// The buffer.
+    pub memory: Mem,
     bytes: u64,
+    /// Given back after the buffer that lies in it: fields are dropped in this order.
+    _pages: Option<Arc<Pages>>,
 }
 
 /// The allocations of an arena: one, or several where the device allows none so large.
@@ -59,6 +63,7 @@ fn serve(regions: &Regions, plan: &Plan) -> bool {
 #[derive(Debug)]
 struct Persistent {
     memory: Mem,
+    pages: Option<Arc<Pages>>,
     bytes: u64,
     elements: usize,
     element_bytes: u64,
@@ -71,6 +76,8 @@ pub struct Buffers {
     list: Vec<Option<Mem>>,
     /// Released after its sub-buffers: fields are dropped in this order.
     _arena: Option<Arc<Regions>>,
+    /// What the persistent buffers lie in.
+    _pages: Vec<Arc<Pages>>,
 }
 
 /// Newest first: NVIDIA's driver (580) crashes where sub-buffers are released in the order in which they were made.
@@ -98,6 +105,7 @@ impl Memory {
         self.check_size(queue, plan)?;
         let arena = self.arena_for(queue, plan)?;
         let mut list = Vec::with_capacity(plan.buffers.len());
+        let mut pages = Vec::new();
         for buffer in &plan.buffers {
             list.push(match buffer.placement {
                 _ if buffer.lifetime.is_empty() => None,
@@ -112,12 +120,17 @@ impl Memory {
                     })?;
                     Some(part)
                 }
-                Placement::Persistent => Some(self.shared(queue, plan, buffer)?),
+                Placement::Persistent => {
+                    let shared = self.shared(queue, plan, buffer)?;
+                    pages.extend(shared.pages.clone());
+                    Some(shared.memory.clone())
+                }
             });
         }
         Ok(Buffers {
             list,
             _arena: arena,
+            _pages: pages,
         })
     }
 
@@ -141,7 +154,11 @@ impl Memory {
         let mut regions = Regions::new();
         for bytes in plan.regions() {
             match self.allocate(queue, plan, "the arena", bytes, bytes.min(16)) {
-                Ok(memory) => regions.push(Region { memory, bytes }),
+                Ok((memory, pages)) => regions.push(Region {
+                    memory,
+                    bytes,
+                    _pages: pages,
+                }),
                 Err(fault) => {
                     self.allocated_bytes -= bytes_of(&regions);
                     return Err(fault);
@@ -154,7 +171,12 @@ impl Memory {
     }
 
     /// A persistent buffer: the one of this name, or a new one full of zeros.
-    fn shared(&mut self, queue: &Queue, plan: &Plan, buffer: &Buffer) -> Result<Mem, Diagnostic> {
+    fn shared(
+        &mut self,
+        queue: &Queue,
+        plan: &Plan,
+        buffer: &Buffer,
+    ) -> Result<&Persistent, Diagnostic> {
         let element_bytes = buffer.element.bytes(plan.precision);
         if let Some(known) = self.persistent.get(&buffer.name) {
             assert!(
@@ -169,27 +191,19 @@ impl Memory {
                 known.element_bytes,
                 known.bytes,
             );
-            return Ok(known.memory.clone());
-        }
-        let memory = self.allocate(
-            queue,
-            plan,
-            &buffer.name.to_string(),
-            buffer.bytes,
-            buffer.bytes,
-        )?;
-        let shared = memory.clone();
-        let (bytes, elements) = (buffer.bytes, buffer.elements);
-        self.persistent.insert(
-            buffer.name.clone(),
-            Persistent {
+        } else {
+            let (name, bytes) = (buffer.name.to_string(), buffer.bytes);
+            let (memory, pages) = self.allocate(queue, plan, &name, bytes, bytes)?;
+            let new = Persistent {
                 memory,
+                pages,
                 bytes,
-                elements,
+                elements: buffer.elements,
                 element_bytes,
-            },
-        );
-        Ok(shared)
+            };
+            self.persistent.insert(buffer.name.clone(), new);
+        }
+        Ok(&self.persistent[&buffer.name])
     }
 
     /// Allocates, zeroes the first bytes, and counts.
@@ -200,26 +214,14 @@ impl Memory {
         name: &str,
         bytes: u64,
         zeros: u64,
-    ) -> Result<Mem, Diagnostic> {
-        let made = created("clCreateBuffer", |status| {
-            // SAFETY: the context is valid; no host memory is given.
-            unsafe {
-                ffi::clCreateBuffer(
-                    queue.context.as_ptr(),
-                    ffi::CL_MEM_READ_WRITE,
-                    bytes as usize,
-                    ptr::null_mut(),
-                    status,
-                )
-            }
-        })
-        // SAFETY: a new buffer, which now belongs to this value.
-        .map(|handle| unsafe { Mem::from_raw_create_ptr(handle) })
-        .and_then(|memory| queue.zero(&memory, zeros as usize).map(|()| memory));
+    ) -> Result<(Mem, Option<Arc<Pages>>), Diagnostic> {
+        let pages = Pages::worthwhile(&queue.found.limits, bytes);
+        let made = create(queue, bytes, pages.as_ref())
+            .and_then(|memory| queue.zero(&memory, zeros as usize).map(|()| memory));
         match made {
             Ok(memory) => {
                 self.allocated_bytes += bytes;
-                Ok(memory)
+                Ok((memory, pages.map(Arc::new)))
             }
             Err(failure) if failure.is_memory() => {
                 let free = queue
@@ -290,6 +292,39 @@ impl Memory {
             fitting => format!("try `--batch {fitting}`"),
         })
     }
+}
+
+/// Memory that nobody has written to, for kernels whose results nobody reads.
+pub fn scratch(queue: &Queue, bytes: u64) -> Result<Region, Failure> {
+    let pages = Pages::worthwhile(&queue.found.limits, bytes).map(Arc::new);
+    let memory = create(queue, bytes, pages.as_deref())?;
+    Ok(Region {
+        memory,
+        bytes,
+        _pages: pages,
+    })
+}
+
+/// A buffer, in `pages` where there are some.
+fn create(queue: &Queue, bytes: u64, pages: Option<&Pages>) -> Result<Mem, Failure> {
+    let (flag, start) = match pages {
+        Some(pages) => (ffi::CL_MEM_USE_HOST_PTR, pages.start().cast()),
+        None => (0, ptr::null_mut()),
+    };
+    let handle = created("clCreateBuffer", |status| {
+        // SAFETY: the context is valid; host memory, where it is given, is as long and outlives the buffer.
+        unsafe {
+            ffi::clCreateBuffer(
+                queue.context.as_ptr(),
+                ffi::CL_MEM_READ_WRITE | flag,
+                bytes as usize,
+                start,
+                status,
+            )
+        }
+    })?;
+    // SAFETY: a new buffer, which now belongs to this value.
+    Ok(unsafe { Mem::from_raw_create_ptr(handle) })
 }
 
 /// A buffer's part of the arena.

@@ -1,7 +1,7 @@
 //! The OpenCL engine: runs plans on any OpenCL device, and starts where there is none.
 //!
 //! Flow: [`platform`] finds and chooses a device -> [`queue`] opens it -> [`program`] builds a plan's kernels, each a
-//! [`unit`] (on CPUs all in one [`bundle`]), with [`cache`] on disk -> [`memory`] places its buffers -> [`step`] sets
+//! [`unit`] (on CPUs all in one [`bundle`]), with [`cache`] on disk and a [`finisher`] beside it -> [`memory`] places its buffers -> [`step`] sets
 //! the kernels' arguments -> [`OpenClDevice`] runs them. [`loader`] and [`functions`] open libOpenCL at the first call;
 //! [`call`] turns statuses into errors.
 //!
@@ -12,9 +12,11 @@
 mod bundle;
 mod cache;
 mod call;
+pub mod finisher;
 mod functions;
 mod loader;
 mod memory;
+mod pages;
 pub mod platform;
 mod program;
 mod queue;
@@ -40,6 +42,7 @@ use crate::op::real::Precision;
 use crate::plan::{Limits, Plan};
 use cache::Cache;
 use call::Failure;
+use finisher::Finisher;
 use memory::{Buffers, Memory};
 use program::Programs;
 use queue::{Grid, Queue};
@@ -50,6 +53,8 @@ use step::Prepared;
 pub struct OpenClDevice {
     held: ManuallyDrop<Held>,
     cache: Cache,
+    /// Finishes the kernels of the plan loaded last, where they are new.
+    finisher: Option<Finisher>,
     /// Whether a call failed in the middle of work. Drivers may then refuse to release anything, so nothing is.
     lost: bool,
 }
@@ -95,6 +100,7 @@ impl OpenClDevice {
         Ok(Self {
             held: ManuallyDrop::new(held),
             cache,
+            finisher: None,
             lost: false,
         })
     }
@@ -171,7 +177,12 @@ impl OpenClDevice {
                 .help("write `--precision f32`, or `--device host`"));
         }
         let kernels: Vec<_> = plan.steps.iter().map(|step| step.call.kernel()).collect();
-        programs.build(queue, &self.cache, plan.precision, &kernels)?;
+        let object = programs.build(queue, &self.cache, plan.precision, &kernels)?;
+        // One at a time: what is loaded first runs first.
+        let busy = self.finisher.as_mut().is_some_and(Finisher::is_running);
+        if let Some(object) = object.filter(|_| !busy) {
+            self.finisher = Finisher::start(queue, programs, plan, &object);
+        }
         let buffers = memory.place(queue, plan)?;
         let mut steps = Vec::with_capacity(plan.steps.len());
         for (step, kernel) in plan.steps.iter().zip(&kernels) {

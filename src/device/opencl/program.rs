@@ -45,7 +45,7 @@ struct Place {
 }
 
 impl Programs {
-    /// Builds what these kernels need and is not built yet.
+    /// Builds what these kernels need and is not built yet; gives the object where one program of all of them was compiled.
     ///
     /// # Errors
     /// E0702 a kernel file does not build; E0704 the device failed.
@@ -55,7 +55,7 @@ impl Programs {
         cache: &Cache,
         precision: Precision,
         kernels: &[Kernel],
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<Option<Vec<u8>>, Diagnostic> {
         let mut wanted: BTreeMap<Unit, BTreeSet<&'static str>> = BTreeMap::new();
         for kernel in kernels {
             wanted
@@ -65,8 +65,11 @@ impl Programs {
         }
         wanted.retain(|unit, _| !self.units.contains_key(unit));
         let on_cpu = queue.found.limits.class == Class::Cpu;
-        if on_cpu && wanted.len() > 1 && self.build_bundle(queue, cache, &wanted) {
-            return Ok(());
+        if on_cpu
+            && wanted.len() > 1
+            && let Some(made) = self.build_bundle(queue, cache, &wanted)
+        {
+            return Ok(made.object);
         }
         let results = in_parallel(wanted.into_iter().collect(), |(unit, functions)| {
             let (text, options) = (unit.text(), unit.options());
@@ -90,18 +93,18 @@ impl Programs {
                     suffix: String::new(),
                 },
             );
-            self.programs.push(program);
+            self.programs.push(program.program);
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Builds all units as one program; `false` where that does not work, and nothing has changed.
+    /// Builds all units as one program; `None` where that does not work, and nothing has changed.
     fn build_bundle(
         &mut self,
         queue: &Queue,
         cache: &Cache,
         wanted: &BTreeMap<Unit, BTreeSet<&'static str>>,
-    ) -> bool {
+    ) -> Option<Made> {
         let texts: Vec<String> = wanted.keys().map(Unit::text).collect();
         let parts = wanted.keys().zip(&texts).map(|(unit, text)| Part {
             text,
@@ -109,15 +112,14 @@ impl Programs {
         });
         let text = bundle::bundle(&parts.collect::<Vec<_>>());
         let options = wanted.keys().next().map_or("", Unit::base_options);
-        let Ok(program) = (Build {
+        let made = Build {
             queue,
             cache,
             text: &text,
             options,
-        })
-        .run() else {
-            return false;
-        };
+        }
+        .run()
+        .ok()?;
         for (index, unit) in wanted.keys().enumerate() {
             let place = Place {
                 program: self.programs.len(),
@@ -125,8 +127,8 @@ impl Programs {
             };
             self.units.insert(unit.clone(), place);
         }
-        self.programs.push(program);
-        true
+        self.programs.push(made.program.clone());
+        Some(made)
     }
 
     /// How many programs there are.
@@ -152,12 +154,7 @@ impl Programs {
             .expect("internal error: a unit was not built");
         let program = &self.programs[place.program];
         let name = format!("{function}{}", place.suffix);
-        let name = CString::new(name).expect("internal error: a function's name with a zero in it");
-        let handle = created("clCreateKernel", |status| {
-            // SAFETY: the program is valid and built, the name ends with a zero.
-            unsafe { ffi::clCreateKernel(program.as_ptr(), name.as_ptr(), status) }
-        })
-        .map_err(|failure| match failure.status {
+        self::kernel(program, &name).map_err(|failure| match failure.status {
             status if status == Status::CL_INVALID_KERNEL_NAME as i32 => Diagnostic::error(
                 Code::E0702,
                 format!(
@@ -169,10 +166,43 @@ impl Programs {
                 failure,
                 format!("while the kernel `{function}` of kernels/{file}.cl was made"),
             ),
-        })?;
-        // SAFETY: a new kernel, which now belongs to this value.
-        Ok(unsafe { ocl::core::Kernel::from_raw_create_ptr(handle) })
+        })
     }
+
+    /// What a kernel's function is called in the program built last; `None` where it is not in that.
+    pub fn newest_function(&self, precision: Precision, kernel: &Kernel) -> Option<String> {
+        let place = self.units.get(&Unit::of(kernel, precision))?;
+        let newest = place.program + 1 == self.programs.len();
+        newest.then(|| format!("{}{}", kernel.function, place.suffix))
+    }
+}
+
+/// A kernel of a program, without arguments.
+pub fn kernel(program: &Program, name: &str) -> Result<ocl::core::Kernel, Failure> {
+    let name = CString::new(name).expect("internal error: a function's name with a zero in it");
+    let handle = created("clCreateKernel", |status| {
+        // SAFETY: the program is valid and built, the name ends with a zero.
+        unsafe { ffi::clCreateKernel(program.as_ptr(), name.as_ptr(), status) }
+    })?;
+    // SAFETY: a new kernel, which now belongs to this value.
+    Ok(unsafe { ocl::core::Kernel::from_raw_create_ptr(handle) })
+}
+
+/// The program of an object that was compiled for this device.
+pub fn loaded(queue: &Queue, object: &[u8]) -> Result<Program, Failure> {
+    let build = Build {
+        queue,
+        cache: &Cache::none(),
+        text: "",
+        options: "",
+    };
+    build.load(object)
+}
+
+/// A program, and the object that it was made from, where that was just compiled.
+struct Made {
+    program: Program,
+    object: Option<Vec<u8>>,
 }
 
 /// One program on its way.
@@ -227,7 +257,7 @@ impl Stop {
 
 impl Build<'_> {
     /// From the cache, else from the compiler.
-    fn run(&self) -> Result<Program, Stop> {
+    fn run(&self) -> Result<Made, Stop> {
         let found = &self.queue.found;
         let device = &found.description;
         let platform = [
@@ -243,7 +273,10 @@ impl Build<'_> {
             .read(&key)
             .and_then(|binary| self.load(&binary).ok())
         {
-            return Ok(program);
+            return Ok(Made {
+                program,
+                object: None,
+            });
         }
         let program = self.source()?;
         let failed = |failure| Stop {
@@ -253,11 +286,16 @@ impl Build<'_> {
         if found.limits.class != Class::Cpu {
             self.build(&program).map_err(failed)?;
             self.keep(&key, &program);
-            return Ok(program);
+            return Ok(Made {
+                program,
+                object: None,
+            });
         }
         self.compile(&program).map_err(failed)?;
-        self.keep(&key, &program);
-        Ok(self.link(&program)?)
+        Ok(Made {
+            object: self.keep(&key, &program),
+            program: self.link(&program)?,
+        })
     }
 
     /// From what the cache kept; the driver may refuse it all the same.
@@ -375,13 +413,13 @@ impl Build<'_> {
         Ok(unsafe { Program::from_raw_create_ptr(handle) })
     }
 
-    /// Keeps a program's binary. A cache or a driver that refuses costs the next start its time, nothing else.
-    fn keep(&self, key: &Key, program: &Program) {
-        if let Some(entry) = self.cache.entry(key)
-            && let Ok(binary) = binary(program)
-        {
-            entry.keep(&binary);
-        }
+    /// Keeps a program's binary, and gives it. A cache or a driver that refuses costs the next start its time, nothing
+    /// else.
+    fn keep(&self, key: &Key, program: &Program) -> Option<Vec<u8>> {
+        let entry = self.cache.entry(key)?;
+        let binary = binary(program).ok()?;
+        entry.keep(&binary);
+        Some(binary)
     }
 
     /// The compiler's log.

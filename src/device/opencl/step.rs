@@ -2,10 +2,11 @@
 
 use std::ffi::c_void;
 
-use ocl::core::Kernel;
 use ocl::core::ffi;
+use ocl::core::{Kernel, Mem};
 
 use super::call::{Failure, check};
+use super::finisher::Passed;
 use super::memory::Buffers;
 use super::queue::{Grid, Queue, Timed};
 use crate::op::emit::{Argument, Scalar, Scalars};
@@ -50,6 +51,35 @@ impl Prepared {
             kernel,
             grid,
             scalars,
+            precision,
+        })
+    }
+
+    /// Sets a new kernel's arguments as [`super::finisher`] has them, each buffer the same one.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn passing(
+        kernel: Kernel,
+        grid: Grid,
+        arguments: &[Passed],
+        buffer: &Mem,
+        precision: Precision,
+    ) -> Result<Self, Failure> {
+        for (index, argument) in (0..).zip(arguments) {
+            match (argument, precision) {
+                (Passed::Buffer, _) => set(&kernel, index, &buffer.as_ptr()),
+                (Passed::Size(value), _) => set(&kernel, index, value),
+                (Passed::Int(value), _) => set(&kernel, index, value),
+                (Passed::Rate, Precision::F32) => set(&kernel, index, &0.0_f32),
+                (Passed::Rate, Precision::F64) => set(&kernel, index, &0.0_f64),
+                (Passed::Word, _) => set(&kernel, index, &0_u32),
+            }?;
+        }
+        Ok(Self {
+            kernel,
+            grid,
+            scalars: Vec::new(),
             precision,
         })
     }

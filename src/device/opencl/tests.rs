@@ -11,6 +11,8 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::cache::Cache;
+use super::finisher::{self, Task};
+use super::program::Programs;
 use super::{OpenClDevice, devices};
 use crate::device::{Device as _, Loaded};
 use crate::diagnostic::Code;
@@ -394,6 +396,32 @@ fn cached_programs_are_used_when_whole_and_rebuilt_when_not() {
             *Sha256::digest(&replaced[HEADER..]),
             "{how}"
         );
+    }
+}
+
+#[test]
+fn another_process_can_finish_a_plan_s_kernels() {
+    for precision in [Precision::F32, Precision::F64] {
+        let mut plan = (*plan("finished", 3, precision, 4)).clone();
+        with_kernel(&mut plan, |kernel| kernel.define("HELPED", 1));
+        let folder = folder();
+        let device = open(folder.path());
+        let (queue, cache) = (&device.held.queue, Cache::at(folder.path()));
+        let kernels: Vec<Kernel> = plan.steps.iter().map(|s| s.call.kernel()).collect();
+        let mut programs = Programs::default();
+        let mut build = || programs.build(queue, &cache, precision, &kernels).unwrap();
+        let object = build().expect("nothing was kept yet");
+        assert_eq!(build(), None, "what is built is not built again");
+        let message = Task::new(queue, &programs, &plan).message(&object);
+        assert_eq!(finisher::serve(&message[..]), Some(()));
+        // Whatever goes wrong there, it says so and nothing else.
+        let line = message.iter().position(|&byte| byte == b'\n').unwrap();
+        for broken in [&message[..line / 2], &message[..=line], b"\n"] {
+            assert_eq!(finisher::serve(broken), None);
+        }
+        let renamed = String::from_utf8_lossy(&message[..line]).replace("test_add", "test_odd");
+        let renamed = [renamed.as_bytes(), &message[line..]].concat();
+        assert_eq!(finisher::serve(&renamed[..]), None);
     }
 }
 
