@@ -206,6 +206,7 @@ impl Geometry {
     }
 
     /// The window cells inside the image of output `(oy, ox)`: rows, columns of the input.
+    #[inline]
     fn cells(&self, oy: usize, ox: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
         let [_, ih, iw] = self.src.shape.dimensions();
         let axis = |o: usize, stride: usize, pad: usize, size: usize, end: usize| {
@@ -219,6 +220,7 @@ impl Geometry {
     }
 
     /// Where an input cell stands in the window of output `(oy, ox)`.
+    #[inline]
     fn place_of(&self, oy: usize, ox: usize, y: usize, x: usize) -> usize {
         let w = &self.window;
         (y + w.pad.height - oy * w.stride.height) * w.size.width + x + w.pad.width

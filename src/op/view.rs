@@ -73,6 +73,7 @@ impl View {
     }
 
     /// Where an element lies.
+    #[inline]
     pub fn at(&self, n: usize, c: usize, y: usize, x: usize) -> usize {
         self.origin + n * self.image + y * self.row + x * self.pixel + c
     }

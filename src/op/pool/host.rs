@@ -59,16 +59,58 @@ pub(super) struct AverageBackward {
     pub(super) geometry: Geometry,
 }
 
-/// Channels at a time: whole vectors on every machine.
-const LANES: usize = 16;
-
-/// The largest values of each window, and their places, some channels at a time: `keep` gets where the first of them stands.
+/// Whether `value` takes the place of the largest so far; a NaN always does.
 #[inline(always)]
-fn maxima<T: Real>(
+fn wins<T: Real>(value: T, most: T) -> bool {
+    (value > most) | value.is_nan()
+}
+
+/// The larger of each pair.
+#[inline(always)]
+fn raise<T: Real>(best: &mut [T], values: &[T]) {
+    best.iter_mut().zip(values).for_each(|(best, &value)| {
+        *best = if wins(value, *best) { value } else { *best };
+    });
+}
+
+/// The largest values of each window of an image: of its rows first, which are long loops, then of its columns. Loops over
+/// slices become vectors; over arrays of 16 channels they did not, and the first layer of `nets/small.net` took 11.3 ms
+/// for 128 images.
+#[inline(always)]
+fn maxima<T: Real>(geometry: &Geometry, src: &[T], n: usize, dst: &mut [T], line: &mut [T]) {
+    let [channels, oh, ow] = geometry.dst.shape.dimensions();
+    for oy in 0..oh {
+        let (mut rows, _) = geometry.cells(oy, 0);
+        let row = |y: usize| &src[geometry.src.at(n, 0, y, 0)..][..line_length(&geometry.src)];
+        line.copy_from_slice(row(rows.start));
+        rows.next();
+        rows.for_each(|y| raise(line, row(y)));
+        for ox in 0..ow {
+            let (_, mut columns) = geometry.cells(oy, ox);
+            let to = geometry.dst.at(0, 0, oy, ox);
+            let out = &mut dst[to..to + channels];
+            let cell = |x: usize| &line[x * geometry.src.pixel..][..channels];
+            out.copy_from_slice(cell(columns.start));
+            columns.next();
+            columns.for_each(|x| raise(out, cell(x)));
+        }
+    }
+}
+
+/// From the first to the last number of a row of pixels.
+fn line_length(view: &View) -> usize {
+    let [channels, _, width] = view.shape.dimensions();
+    (width - 1) * view.pixel + channels
+}
+
+/// The same, and where in its window each stands, the first of equals; `keep` gets the places of a pixel's channels.
+#[inline(always)]
+fn maxima_with_places<T: Real>(
     geometry: &Geometry,
     src: &[T],
     n: usize,
     dst: &mut [T],
+    places: &mut [u32],
     mut keep: impl FnMut(usize, &[u32]),
 ) {
     let [channels, oh, ow] = geometry.dst.shape.dimensions();
@@ -76,36 +118,27 @@ fn maxima<T: Real>(
         for ox in 0..ow {
             let (rows, columns) = geometry.cells(oy, ox);
             let to = geometry.dst.at(0, 0, oy, ox);
-            for c in (0..channels).step_by(LANES) {
-                let count = LANES.min(channels - c);
-                let (mut best, mut place) = ([T::zero(); LANES], [0u32; LANES]);
-                let mut first = true;
-                for y in rows.clone() {
-                    for x in columns.clone() {
-                        let at = geometry.src.at(n, c, y, x);
-                        let here = geometry.place_of(oy, ox, y, x) as u32;
-                        let mut values = [T::zero(); LANES];
-                        match src.get(at..at + LANES) {
-                            Some(whole) => values.copy_from_slice(whole),
-                            None => values[..count].copy_from_slice(&src[at..at + count]),
-                        }
-                        for lane in 0..LANES {
-                            let (value, most) = (values[lane], best[lane]);
-                            let wins = (value > most) | value.is_nan() | first;
-                            best[lane] = if wins { value } else { most };
-                            place[lane] = if wins { here } else { place[lane] };
-                        }
-                        first = false;
-                    }
+            let out = &mut dst[to..to + channels];
+            let cell = |y: usize, x: usize| &src[geometry.src.at(n, 0, y, x)..][..channels];
+            out.copy_from_slice(cell(rows.start, columns.start));
+            places.fill(geometry.place_of(oy, ox, rows.start, columns.start) as u32);
+            for y in rows {
+                for x in columns.clone() {
+                    let here = geometry.place_of(oy, ox, y, x) as u32;
+                    let both = out.iter_mut().zip(&mut *places);
+                    both.zip(cell(y, x)).for_each(|((best, place), &value)| {
+                        let wins = wins(value, *best);
+                        *best = if wins { value } else { *best };
+                        *place = if wins { here } else { *place };
+                    });
                 }
-                dst[to + c..to + c + count].copy_from_slice(&best[..count]);
-                keep((oy * ow + ox) * channels + c, &place[..count]);
             }
+            keep((oy * ow + ox) * channels, places);
         }
     }
 }
 
-/// [`maxima`] of all images, and their places as the way back reads them.
+/// The largest values of all images, and their places as the way back reads them.
 fn maxima_and_places<T: Real, P: Send>(
     geometry: &Geometry,
     src: &[T],
@@ -118,10 +151,11 @@ fn maxima_and_places<T: Real, P: Send>(
         .zip(places)
         .enumerate()
         .for_each(|(n, (dst, places))| {
+            let mut row = vec![0; geometry.dst.shape.channels()];
             vectorized(
                 #[inline(always)]
                 || {
-                    maxima(geometry, src, n, dst, |at, row| {
+                    maxima_with_places(geometry, src, n, dst, &mut row, |at, row| {
                         for (kept, &place) in places[at..at + row.len()].iter_mut().zip(row) {
                             *kept = place_of(place);
                         }
@@ -140,9 +174,10 @@ impl RealRoutine for MaxForward {
             dst.par_chunks_mut(geometry.dst.image)
                 .enumerate()
                 .for_each(|(n, dst)| {
+                    let mut line = vec![T::zero(); line_length(&geometry.src)];
                     vectorized(
                         #[inline(always)]
-                        || maxima(geometry, src, n, dst, |_, _| ()),
+                        || maxima(geometry, src, n, dst, &mut line),
                     );
                 });
             return;
