@@ -3,6 +3,7 @@
 //! Images run side by side; a fully connected layer, which has one "image", runs one product on all threads. Sums are
 //! taken in an order that does not depend on the number of threads.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -12,9 +13,16 @@ use super::super::emit::{HostBuffers, RealRoutine, Scalars, elements, elements_m
 use super::super::optimizer::Rule;
 use super::super::parameter::{Layout, Panels};
 use super::super::real::Real;
+use super::super::vector::vectorized;
 use super::super::view::View;
 use super::Product;
 use super::matrix::{Matrix, Threads, multiply};
+use super::patches::{FORWARD_BYTES, WEIGHT_BYTES, with_scratch};
+
+/// Parts of a convolution, at least, where there are so many rows: they keep many cores busy.
+const LEAST_PARTS: usize = 16;
+/// Outputs of a fully connected layer at a time.
+const OUTPUTS: usize = 128;
 
 /// `dst = act(bias + src * weight)`.
 #[derive(Debug)]
@@ -109,106 +117,18 @@ impl Product {
         }
     }
 
-    /// Whether the patches of one group are the source itself, a row a pixel.
-    fn patches_are_pixels(&self) -> bool {
-        let (w, [_, height, width]) = (&self.window, self.src.shape.dimensions());
-        w.size.area() == 1
-            && w.stride.area() == 1
-            && w.pad.area() == 0
-            && w.pad.height + w.pad.width == 0
-            && (height == 1 || self.src.row == width * self.src.pixel)
+    /// Whether this is a fully connected layer: a row of pixels, each by itself.
+    fn is_rows(&self) -> bool {
+        self.images() == 1 && self.output().0 == 1 && self.panels.groups == 1 && self.is_pointwise()
     }
 
-    /// The [patches](Self::patches) as a matrix: the source itself where it is one, else put together in `own`.
-    fn patch_matrix<'a, T: Real>(
-        &self,
-        src: &'a [T],
-        n: usize,
-        g: usize,
-        own: &'a mut Vec<T>,
-    ) -> (&'a [T], Matrix) {
-        let p = &self.panels;
-        let (oh, ow) = self.output();
-        if self.patches_are_pixels() {
-            let start = self.src.at(n, g * p.inputs, 0, 0);
-            return (src, Matrix::new(oh * ow, p.inputs, start, self.src.pixel));
-        }
-        *own = self.patches(src, n, g);
-        (own, Matrix::new(oh * ow, p.depth(), 0, p.depth()))
-    }
-
-    /// The patches of image `n`, group `g`: a row an output pixel, `[KY][KX][IC]` in it; zeros outside the image.
-    fn patches<T: Real>(&self, src: &[T], n: usize, g: usize) -> Vec<T> {
-        let p = &self.panels;
-        let ((ih, iw), (oh, ow)) = (self.input(), self.output());
-        let (ic, depth) = (p.inputs, p.depth());
-        let mut patches = vec![T::zero(); oh * ow * depth];
-        for oy in 0..oh {
-            for ky in 0..p.height {
-                let Some(y) = (oy * self.window.stride.height + ky)
-                    .checked_sub(self.window.pad.height)
-                    .filter(|y| *y < ih)
-                else {
-                    continue;
-                };
-                for ox in 0..ow {
-                    let row = (oy * ow + ox) * depth + ky * p.width * ic;
-                    let left = ox * self.window.stride.width;
-                    // The filter columns that lie inside the image.
-                    let first = self.window.pad.width.saturating_sub(left).min(p.width);
-                    let last = (iw + self.window.pad.width)
-                        .saturating_sub(left)
-                        .min(p.width);
-                    if first >= last {
-                        continue;
-                    }
-                    let x = left + first - self.window.pad.width;
-                    let from = self.src.at(n, g * ic, y, x);
-                    if self.src.pixel == ic {
-                        patches[row + first * ic..row + last * ic]
-                            .copy_from_slice(&src[from..from + (last - first) * ic]);
-                    } else {
-                        for kx in first..last {
-                            let at = from + (kx - first) * self.src.pixel;
-                            patches[row + kx * ic..row + (kx + 1) * ic]
-                                .copy_from_slice(&src[at..at + ic]);
-                        }
-                    }
-                }
-            }
-        }
-        patches
-    }
-
-    /// Adds patches back to the pixels they came from.
-    fn add_patches<T: Real>(&self, patches: &[T], d_src: &mut [T], view: &View, g: usize) {
-        let p = &self.panels;
-        let ((ih, iw), (oh, ow)) = (self.input(), self.output());
-        for oy in 0..oh {
-            for ky in 0..p.height {
-                let Some(y) = (oy * self.window.stride.height + ky)
-                    .checked_sub(self.window.pad.height)
-                    .filter(|y| *y < ih)
-                else {
-                    continue;
-                };
-                for ox in 0..ow {
-                    for kx in 0..p.width {
-                        let Some(x) = (ox * self.window.stride.width + kx)
-                            .checked_sub(self.window.pad.width)
-                            .filter(|x| *x < iw)
-                        else {
-                            continue;
-                        };
-                        let from = (oy * ow + ox) * p.depth() + (ky * p.width + kx) * p.inputs;
-                        let to = view.at(0, g * p.inputs, y, x);
-                        let values = &patches[from..from + p.inputs];
-                        for (sum, value) in d_src[to..to + p.inputs].iter_mut().zip(values) {
-                            *sum += *value;
-                        }
-                    }
-                }
-            }
+    /// Runs of output pixels that lie equally far apart in a tensor: how many there are in so many rows, and pixels of one.
+    fn runs(&self, view: &View, rows: usize) -> (usize, usize) {
+        let (_, ow) = self.output();
+        if view.row == ow * view.pixel {
+            (1, rows * ow)
+        } else {
+            (rows, ow)
         }
     }
 
@@ -225,19 +145,6 @@ impl Product {
     }
 }
 
-/// One image's values of one group of channels, a row a pixel, without gaps.
-fn pixels<T: Real>(values: &[T], view: &View, n: usize, first: usize, channels: usize) -> Vec<T> {
-    let [_, height, width] = view.shape.dimensions();
-    let mut rows = Vec::with_capacity(height * width * channels);
-    for y in 0..height {
-        for x in 0..width {
-            let at = view.at(n, first, y, x);
-            rows.extend_from_slice(&values[at..at + channels]);
-        }
-    }
-    rows
-}
-
 impl RealRoutine for Forward {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let (src, weight, bias, dst): (&[T], &[T], &[T], &mut [T]) = if self.bias {
@@ -252,41 +159,118 @@ impl RealRoutine for Forward {
             let [src, weight, dst] = take(buffers);
             (elements(src), elements(weight), &[], elements_mut(dst))
         };
-        let (product, p, view) = (&self.product, &self.product.panels, &self.product.dst);
-        let (oh, ow) = product.output();
+        let (product, view) = (&self.product, &self.product.dst);
+        if product.is_rows() {
+            return self.rows(src, weight, bias, dst);
+        }
+        let (oh, _) = product.output();
+        let share = (oh * product.images()).div_ceil(LEAST_PARTS);
+        let most = product.rows_at_once::<T>(FORWARD_BYTES).min(share);
         dst.par_chunks_mut(view.image)
             .enumerate()
             .for_each(|(n, dst)| {
-                for g in 0..p.groups {
-                    let mut result = vec![T::zero(); oh * ow * p.outputs];
-                    let mut own = Vec::new();
-                    let (a, am) = product.patch_matrix(src, n, g, &mut own);
-                    for panel in 0..p.count() {
-                        let b = product.panel(g, panel);
-                        let c = Matrix::new(oh * ow, b.columns, panel * p.panel, p.outputs);
-                        multiply(
-                            (&mut result, c),
-                            (a, am),
-                            (weight, b),
-                            false,
-                            product.threads(),
-                        );
-                    }
-                    for (pixel, row) in result.chunks_exact(p.outputs).enumerate() {
-                        let to = view.at(0, g * p.outputs, pixel / ow, pixel % ow);
-                        let out = &mut dst[to..to + p.outputs];
-                        if self.bias {
-                            let bias = &bias[g * p.outputs..];
-                            for ((out, value), bias) in out.iter_mut().zip(row).zip(bias) {
-                                *out = *value + *bias;
-                            }
-                        } else {
-                            out.copy_from_slice(row);
-                        }
-                        self.act.apply(out);
+                let parts = dst.par_chunks_mut(most * view.row).enumerate();
+                parts.take(oh.div_ceil(most)).for_each(|(part, dst)| {
+                    let first = part * most;
+                    self.part((src, weight, bias, dst), n, first..oh.min(first + most));
+                });
+            });
+    }
+}
+
+impl Forward {
+    /// Some output rows of an image.
+    fn part<T: Real>(
+        &self,
+        (src, weight, bias, dst): (&[T], &[T], &[T], &mut [T]),
+        n: usize,
+        rows: Range<usize>,
+    ) {
+        let (product, p, view) = (&self.product, &self.product.panels, &self.product.dst);
+        let (count, (_, ow)) = (rows.len(), product.output());
+        let (runs, pixels) = product.runs(view, count);
+        for g in 0..p.groups {
+            product.with_patches(src, (n, g), rows.clone(), |patches, am| {
+                for panel in 0..p.count() {
+                    let b = product.panel(g, panel);
+                    for run in 0..runs {
+                        let a = am.part(run * pixels, pixels);
+                        let to = view.at(0, g * p.outputs + panel * p.panel, run, 0);
+                        let c = Matrix::new(pixels, b.columns, to, view.pixel);
+                        multiply((dst, c), (patches, a), (weight, b), false, Threads::One);
                     }
                 }
             });
+        }
+        let channels = p.groups * p.outputs;
+        vectorized(
+            #[inline(always)]
+            || {
+                for y in 0..count {
+                    for x in 0..ow {
+                        let to = view.at(0, 0, y, x);
+                        self.finish(&mut dst[to..to + channels], bias);
+                    }
+                }
+            },
+        );
+    }
+
+    /// A fully connected layer: some outputs at a time, of all rows.
+    fn rows<T: Real>(&self, src: &[T], weight: &[T], bias: &[T], dst: &mut [T]) {
+        let (product, p, view) = (&self.product, &self.product.panels, &self.product.dst);
+        let (_, rows) = product.output();
+        let blocks = (0..p.count()).flat_map(|panel| {
+            let whole = product.panel(0, panel);
+            (0..whole.columns)
+                .step_by(OUTPUTS)
+                .map(move |first| Matrix {
+                    columns: OUTPUTS.min(whole.columns - first),
+                    offset: whole.offset + first,
+                    ..whole
+                })
+        });
+        let blocks: Vec<Matrix> = blocks.collect();
+        let a = Matrix::new(
+            rows,
+            p.inputs,
+            product.src.at(0, 0, 0, 0),
+            product.src.pixel,
+        );
+        let results: Vec<Vec<T>> = blocks
+            .into_par_iter()
+            .map(|b| {
+                let mut result = vec![T::zero(); rows * b.columns];
+                let c = Matrix::new(rows, b.columns, 0, b.columns);
+                multiply((&mut result, c), (src, a), (weight, b), false, Threads::One);
+                result
+            })
+            .collect();
+        let outputs = dst.par_chunks_mut(view.pixel).take(rows).enumerate();
+        outputs.for_each(|(row, dst)| {
+            let out = &mut dst[view.origin..view.origin + p.outputs];
+            let mut first = 0;
+            for result in &results {
+                let columns = result.len() / rows;
+                let values = &result[row * columns..(row + 1) * columns];
+                out[first..first + columns].copy_from_slice(values);
+                first += columns;
+            }
+            vectorized(
+                #[inline(always)]
+                || self.finish(out, bias),
+            );
+        });
+    }
+
+    /// Bias and activation of a pixel.
+    #[inline(always)]
+    fn finish<T: Real>(&self, out: &mut [T], bias: &[T]) {
+        if self.bias {
+            let both = out.iter_mut().zip(bias);
+            both.for_each(|(out, bias)| *out += *bias);
+        }
+        self.act.apply(out);
     }
 }
 
@@ -298,30 +282,63 @@ impl BackwardData {
             .par_chunks_mut(self.d_src.image)
             .enumerate()
             .for_each(|(n, d_src)| {
-                for g in 0..p.groups {
-                    let upstream = pixels(d_dst, &self.d_dst, n, g * p.outputs, p.outputs);
-                    let mut patches = vec![T::zero(); oh * ow * p.depth()];
-                    for panel in 0..p.count() {
-                        let b = product.panel(g, panel);
-                        let a = Matrix::new(oh * ow, b.columns, panel * p.panel, p.outputs);
-                        multiply(
-                            (&mut patches, Matrix::new(oh * ow, p.depth(), 0, p.depth())),
-                            (&upstream, a),
-                            (weight, b.transposed()),
-                            panel > 0,
-                            product.threads(),
-                        );
+                let [channels, height, width] = self.d_src.shape.dimensions();
+                for y in 0..height {
+                    for x in 0..width {
+                        let at = self.d_src.at(0, 0, y, x);
+                        d_src[at..at + channels].fill(T::zero());
                     }
-                    let [_, height, width] = self.d_src.shape.dimensions();
-                    for y in 0..height {
-                        for x in 0..width {
-                            let at = self.d_src.at(0, g * p.inputs, y, x);
-                            d_src[at..at + p.inputs].fill(T::zero());
-                        }
+                }
+                let most = product.rows_at_once::<T>(FORWARD_BYTES);
+                for first in (0..oh).step_by(most) {
+                    let rows = first..oh.min(first + most);
+                    let count = rows.len() * ow * p.depth();
+                    for g in 0..p.groups {
+                        with_scratch(count, |patches| {
+                            self.patches((weight, d_dst), (n, g), rows.clone(), patches);
+                            vectorized(
+                                #[inline(always)]
+                                || {
+                                    product.add_patches(
+                                        patches,
+                                        rows.clone(),
+                                        d_src,
+                                        &self.d_src,
+                                        g,
+                                    );
+                                },
+                            );
+                        });
                     }
-                    product.add_patches(&patches, d_src, &self.d_src, g);
                 }
             });
+    }
+
+    /// The gradient of the patches of some output rows.
+    fn patches<T: Real>(
+        &self,
+        (weight, d_dst): (&[T], &[T]),
+        (n, g): (usize, usize),
+        rows: Range<usize>,
+        patches: &mut [T],
+    ) {
+        let (product, p, view) = (&self.product, &self.product.panels, &self.d_dst);
+        let (runs, pixels) = product.runs(view, rows.len());
+        for panel in 0..p.count() {
+            let b = product.panel(g, panel);
+            for run in 0..runs {
+                let from = view.at(n, g * p.outputs + panel * p.panel, rows.start + run, 0);
+                let a = Matrix::new(pixels, b.columns, from, view.pixel);
+                let to = run * pixels * p.depth();
+                multiply(
+                    (&mut *patches, Matrix::new(pixels, p.depth(), to, p.depth())),
+                    (d_dst, a),
+                    (weight, b.transposed()),
+                    panel > 0,
+                    product.threads(),
+                );
+            }
+        }
     }
 }
 
@@ -385,38 +402,53 @@ impl BackwardWeight {
         let (src, d_dst): (&[T], &[T]) = (elements(src), elements(d_dst));
         let (value, velocity): (&mut [T], &mut [T]) = (elements_mut(value), elements_mut(velocity));
         let (product, p) = (&self.product, &self.product.panels);
-        let (oh, ow) = product.output();
+        let (oh, _) = product.output();
         for g in 0..p.groups {
-            let upstream = pixels(d_dst, &self.d_dst, 0, g * p.outputs, p.outputs);
-            let mut own = Vec::new();
-            let (a, am) = product.patch_matrix(src, 0, g, &mut own);
-            for panel in 0..p.count() {
-                let c = product.panel(g, panel);
-                let b = Matrix::new(oh * ow, c.columns, panel * p.panel, p.outputs);
-                let most = (UPDATED / p.panel).max(1);
-                for first in (0..c.rows).step_by(most) {
-                    let rows = most.min(c.rows - first);
-                    let mut gradient = vec![T::zero(); rows * p.panel];
-                    let part = Matrix {
-                        columns: rows,
-                        offset: am.offset + first * am.column,
-                        ..am
-                    };
-                    multiply(
-                        (&mut gradient, Matrix::new(rows, c.columns, 0, p.panel)),
-                        (a, part.transposed()),
-                        (&upstream, b),
-                        false,
-                        product.threads(),
-                    );
-                    let at = c.offset + first * p.panel;
-                    let (value, velocity) = (
-                        &mut value[at..at + rows * p.panel],
-                        &mut velocity[at..at + rows * p.panel],
-                    );
-                    rule.step(value, velocity, &gradient, scalars.learning_rate);
+            product.with_patches(src, (0, g), 0..oh, |patches, am| {
+                for panel in 0..p.count() {
+                    let c = product.panel(g, panel);
+                    let most = (UPDATED / p.panel).max(1);
+                    for first in (0..c.rows).step_by(most) {
+                        let rows = most.min(c.rows - first);
+                        let mut gradient = vec![T::zero(); rows * p.panel];
+                        let of = Matrix::new(rows, c.columns, 0, p.panel);
+                        let a = am.transposed().part(first, rows).transposed();
+                        let (patches, d_dst) = ((patches, a), (d_dst, 0, 0));
+                        self.add((&mut gradient, of), patches, d_dst, (g, panel));
+                        let at = c.offset + first * p.panel;
+                        let (value, velocity) = (
+                            &mut value[at..at + rows * p.panel],
+                            &mut velocity[at..at + rows * p.panel],
+                        );
+                        rule.step(value, velocity, &gradient, scalars.learning_rate);
+                    }
                 }
-            }
+            });
+        }
+    }
+
+    /// Adds the gradient of one panel's weights: from patches and the upstream gradient of image `n`, row `first` on.
+    fn add<T: Real>(
+        &self,
+        (sums, c): (&mut [T], Matrix),
+        (patches, am): (&[T], Matrix),
+        (d_dst, n, first): (&[T], usize, usize),
+        (g, panel): (usize, usize),
+    ) {
+        let (product, p, view) = (&self.product, &self.product.panels, &self.d_dst);
+        let (_, ow) = product.output();
+        let (runs, pixels) = product.runs(view, am.rows / ow);
+        for run in 0..runs {
+            let a = am.part(run * pixels, pixels).transposed();
+            let from = view.at(n, g * p.outputs + panel * p.panel, first + run, 0);
+            let b = Matrix::new(pixels, c.columns, from, view.pixel);
+            multiply(
+                (&mut *sums, c),
+                (patches, a),
+                (d_dst, b),
+                true,
+                product.threads(),
+            );
         }
     }
 }
@@ -430,26 +462,23 @@ impl RealRoutine for BackwardWeight {
         let (src, d_dst, sums): (&[T], &[T], &mut [T]) =
             (elements(src), elements(d_dst), elements_mut(sums));
         let (product, p) = (&self.product, &self.product.panels);
-        let (oh, ow) = product.output();
+        let (oh, _) = product.output();
+        let most = product.rows_at_once::<T>(WEIGHT_BYTES);
         sums.fill(T::zero());
         sums.par_chunks_mut(p.elements())
             .enumerate()
             .for_each(|(chunk, sums)| {
                 for n in chunk * self.chunk..product.images().min((chunk + 1) * self.chunk) {
-                    for g in 0..p.groups {
-                        let upstream = pixels(d_dst, &self.d_dst, n, g * p.outputs, p.outputs);
-                        let mut own = Vec::new();
-                        let (a, am) = product.patch_matrix(src, n, g, &mut own);
-                        for panel in 0..p.count() {
-                            let c = product.panel(g, panel);
-                            let b = Matrix::new(oh * ow, c.columns, panel * p.panel, p.outputs);
-                            multiply(
-                                (&mut *sums, c),
-                                (a, am.transposed()),
-                                (&upstream, b),
-                                true,
-                                product.threads(),
-                            );
+                    for first in (0..oh).step_by(most) {
+                        for g in 0..p.groups {
+                            let rows = first..oh.min(first + most);
+                            product.with_patches(src, (n, g), rows, |patches, am| {
+                                for panel in 0..p.count() {
+                                    let c = product.panel(g, panel);
+                                    let d_dst = (d_dst, n, first);
+                                    self.add((&mut *sums, c), (patches, am), d_dst, (g, panel));
+                                }
+                            });
                         }
                     }
                 }

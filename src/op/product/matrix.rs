@@ -43,6 +43,16 @@ impl Matrix {
         }
     }
 
+    /// Some of its rows.
+    #[must_use]
+    pub fn part(self, first: usize, rows: usize) -> Self {
+        Self {
+            rows,
+            offset: self.offset + first * self.row,
+            ..self
+        }
+    }
+
     /// One past the last element.
     fn end(&self) -> usize {
         if self.rows == 0 || self.columns == 0 {

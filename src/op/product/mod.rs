@@ -8,6 +8,7 @@ mod direct;
 pub mod host;
 pub mod matrix;
 pub mod parts;
+mod patches;
 mod pooled;
 pub mod tile;
 pub mod winograd;
