@@ -104,13 +104,19 @@ impl Layout {
         }
     }
 
-    /// Logical values to packed ones.
-    pub fn pack<T: Real>(&self, logical: &[T]) -> Vec<T> {
+    /// Logical values, in their order, to packed ones.
+    ///
+    /// # Panics
+    /// Where there are fewer.
+    pub fn pack<T: Real>(&self, mut logical: impl Iterator<Item = T>) -> Vec<T> {
         match self {
-            Self::Plain(_) => logical.to_vec(),
+            Self::Plain(_) => logical.collect(),
             Self::Panels(panels) => {
                 let mut packed = vec![T::zero(); panels.elements()];
-                panels.for_each(|from, to| packed[to] = logical[from]);
+                panels.for_each(|_, to| {
+                    let value = logical.next();
+                    packed[to] = value.expect("internal error: a parameter lacks values");
+                });
                 packed
             }
         }
@@ -167,7 +173,7 @@ mod tests {
         };
         let logical: Vec<f64> = (1..=24).map(f64::from).collect();
         let layout = Layout::Panels(panels);
-        let packed = layout.pack(&logical);
+        let packed = layout.pack(logical.iter().copied());
         assert_eq!(packed.len(), 2 * 2 * 4 * 2);
         // Output 0 and 1 of input 0 at (0, 0): logical 1 and 5.
         assert_eq!(packed[..2], [1.0, 5.0]);

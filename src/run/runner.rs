@@ -163,7 +163,31 @@ impl Runner {
         buffer: BufferId,
         logical: &[f64],
     ) -> Result<(), Diagnostic> {
-        self.write_reals(device, buffer, &parameter.layout.pack(logical))
+        self.write_values(device, parameter, buffer, logical.iter().copied())
+    }
+
+    /// As [`Self::write_parameter`], of values that come one by one: a large layer's are in memory only once.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    pub fn write_values(
+        &self,
+        device: &mut dyn Device,
+        parameter: &Parameter,
+        buffer: BufferId,
+        logical: impl Iterator<Item = f64>,
+    ) -> Result<(), Diagnostic> {
+        let layout = &parameter.layout;
+        match self.plan.precision {
+            Precision::F32 => {
+                let packed = layout.pack(logical.map(|value| value as f32));
+                device.write(self.loaded, buffer, bytemuck::cast_slice(&packed))
+            }
+            Precision::F64 => {
+                let packed = layout.pack(logical);
+                device.write(self.loaded, buffer, bytemuck::cast_slice(&packed))
+            }
+        }
     }
 
     /// Reads a parameter's logical values from a buffer of its layout (values, gradient, velocity).

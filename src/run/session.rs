@@ -217,12 +217,11 @@ impl Session {
     pub fn initialize(&mut self, seed: u64) -> Result<(), Diagnostic> {
         let plan = self.inference.plan.clone();
         for (index, buffers) in plan.parameters.iter().enumerate() {
-            let values = initial_values(&buffers.parameter, index, seed);
-            self.inference.write_parameter(
+            self.inference.write_values(
                 &mut *self.device,
                 &buffers.parameter,
                 buffers.value,
-                &values,
+                draw(&buffers.parameter, index, seed),
             )?;
         }
         Ok(())
@@ -387,18 +386,20 @@ impl Session {
 
 /// A parameter's initial values, logical.
 pub fn initial_values(parameter: &Parameter, index: usize, seed: u64) -> Vec<f64> {
-    match parameter.init {
-        Init::Constant(value) => vec![value; parameter.count()],
+    draw(parameter, index, seed).collect()
+}
+
+/// [`initial_values`], one by one.
+fn draw(parameter: &Parameter, index: usize, seed: u64) -> impl Iterator<Item = f64> {
+    let init = parameter.init;
+    let mut stream = Stream::new(seed, Purpose::Init, index as u32, 0);
+    (0..parameter.count()).map(move |_| match init {
+        Init::Constant(value) => value,
         Init::Gaussian(deviation) => {
-            let mut stream = Stream::new(seed, Purpose::Init, index as u32, 0);
-            (0..parameter.count())
-                .map(|_| {
-                    let normal: f64 = StandardNormal.sample(&mut stream);
-                    deviation * normal
-                })
-                .collect()
+            let normal: f64 = StandardNormal.sample(&mut stream);
+            deviation * normal
         }
-    }
+    })
 }
 
 /// `-log softmax(logits)[label]`, in f64.

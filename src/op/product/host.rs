@@ -544,7 +544,7 @@ fn exchange<T: Real>(from: &Panels, to: &Panels, weight: &[T]) -> Vec<T> {
             }
         }
     }
-    Layout::Panels(*to).pack(&exchanged)
+    Layout::Panels(*to).pack(exchanged.into_iter())
 }
 
 impl RealRoutine for Transpose {
