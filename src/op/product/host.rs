@@ -3,6 +3,11 @@
 //! Images run side by side; a fully connected layer, which has one "image", runs one product on all threads. Sums are
 //! taken in an order that does not depend on the number of threads.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what runs in `vectorized` must be part of it to use the machine's vectors"
+)]
+
 use std::ops::Range;
 use std::sync::Arc;
 
