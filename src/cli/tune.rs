@@ -12,8 +12,9 @@ use super::progress::write_line;
 use super::table::{Align, Table};
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, grouped, machine, open_device};
 use crate::device::{self, Description};
+use crate::diagnostic::nearest::one_of;
 use crate::op::emit::Machine;
-use crate::op::tuning::{NUMBERS, Tuning};
+use crate::op::tuning::{NUMBERS, Number, Tuning};
 use crate::plan::Mode;
 use crate::plan::budget::Job;
 use crate::run::session::{optimizer, recipe};
@@ -22,6 +23,11 @@ use crate::run::tuned::Kept;
 
 /// Arguments of `tune`.
 #[derive(Debug, Args)]
+#[command(mut_group("NetworkFile", |group| group.required(false)))]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub struct Tune {
     #[command(flatten)]
     network: Option<NetworkFile>,
@@ -35,19 +41,31 @@ pub struct Tune {
     #[arg(long)]
     train: bool,
     /// After so long no further value is tried
-    #[arg(long, value_name = "SECONDS", default_value_t = 120.0, value_parser = super::bench::seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = super::bench::seconds)]
     budget: f64,
+    /// Only this number; may be given repeatedly
+    #[arg(long, value_name = "NAME", value_parser = number)]
+    number: Vec<&'static Number>,
     /// Keep nothing
     #[arg(long)]
     dry_run: bool,
     /// Forget what was kept for the device; takes no network
-    #[arg(long, conflicts_with_all = ["NetworkFile", "train", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["NetworkFile", "train", "number", "dry_run"])]
     reset: bool,
     /// One JSON object on stdout
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     running: Running,
+}
+
+/// The number of `--number`.
+fn number(name: &str) -> Result<&'static Number, String> {
+    let found = NUMBERS.iter().find(|number| number.name == name);
+    found.ok_or_else(|| {
+        let names = NUMBERS.iter().map(|number| number.name);
+        format!("one of {} is needed", one_of(names))
+    })
 }
 
 /// `tune --json`.
@@ -177,8 +195,14 @@ impl Tune {
             let plans = job.fitting(batch, &room, limit)?;
             Ok(plans.training.unwrap_or(plans.inference))
         };
+        let every: Vec<&Number> = NUMBERS.iter().collect();
         let search = Search {
             machine,
+            numbers: if self.number.is_empty() {
+                &every
+            } else {
+                &self.number
+            },
             plan: &plan,
             open: &|| device::open(&description.selector),
             budget: Duration::from_secs_f64(self.budget),

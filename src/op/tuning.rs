@@ -31,9 +31,9 @@ pub struct Number {
     /// Whether it is a whole number.
     whole: bool,
     /// The least that it may be.
-    least: f64,
+    pub least: f64,
     /// The most that it may be.
-    most: f64,
+    pub most: f64,
     /// See [`Step`].
     step: Step,
     get: fn(&Tuning) -> f64,
@@ -66,7 +66,7 @@ macro_rules! numbers {
 numbers! {
     /// Sums of a register tile, at most: what fits the vector registers beside operands. Of 32 registers 28 (PoCL 3.1 on
     /// Zen 4; 42 fall by a quarter), of 16 registers 12.
-    accumulators: usize = 4 to 64, Add(2.0);
+    accumulators: usize = 4 to 32, Add(2.0);
     /// Vectors of a register tile, at most. With 16 registers a tile of 3 x 4 keeps 12 sums, 4 operands and a broadcast,
     /// one too many: a weight gradient fell from 150 to 80 GFLOP/s (PoCL 3.1 on Zen 3).
     vectors: usize = 1 to 4, Add(1.0);

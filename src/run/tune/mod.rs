@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::device::Device;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::op::emit::Machine;
-use crate::op::tuning::{NUMBERS, Number, Tuning};
+use crate::op::tuning::{Number, Tuning};
 use crate::plan::Plan;
 use variant::{Shape, Variant, duel};
 
@@ -23,6 +23,8 @@ pub struct Search<'a> {
     pub plan: &'a dyn Fn(&Machine) -> Result<Plan, Diagnostic>,
     /// Opens the device once more: two plans are measured in turns, each with parameters in its own layout.
     pub open: &'a dyn Fn() -> Result<Box<dyn Device>, Diagnostic>,
+    /// The numbers that may change, in the order in which they are tried.
+    pub numbers: &'a [&'static Number],
     /// After this time no further value is tried.
     pub budget: Duration,
 }
@@ -95,7 +97,7 @@ impl Search<'_> {
         let mut gained = true;
         'search: while gained {
             gained = false;
-            for number in NUMBERS {
+            for &number in self.numbers {
                 for up in [true, false] {
                     let mut value = number.get(&field.tuning);
                     let mut climbed = false;
@@ -105,16 +107,19 @@ impl Search<'_> {
                             finished = false;
                             break 'search;
                         }
-                        let Some(trial) = field.trial(number, value)? else {
-                            continue;
+                        let trial = match field.trial(number, value)? {
+                            Tried::Nothing => continue,
+                            Tried::Before => break,
+                            Tried::Now(trial) => *trial,
                         };
                         each(&trial);
-                        climbed = matches!(trial.verdict, Verdict::Faster(_));
-                        gained |= climbed;
+                        let faster = matches!(trial.verdict, Verdict::Faster(_));
                         trials.push(trial);
-                        if !climbed {
+                        if !faster {
                             break;
                         }
+                        climbed = true;
+                        gained = true;
                     }
                     if climbed {
                         break;
@@ -133,6 +138,16 @@ impl Search<'_> {
     }
 }
 
+/// A value, tried.
+enum Tried {
+    /// It changes nothing in the plan.
+    Nothing,
+    /// Its plan was not faster before.
+    Before,
+    /// What came of it.
+    Now(Box<Trial>),
+}
+
 /// The best so far, and who plays against it.
 struct Field<'a> {
     search: &'a Search<'a>,
@@ -145,25 +160,28 @@ struct Field<'a> {
 }
 
 impl Field<'_> {
-    /// Tries a value; none where the plan stays the same or was tried before.
-    fn trial(&mut self, number: &'static Number, value: f64) -> Result<Option<Trial>, Diagnostic> {
+    /// Tries a value of a number, the others as in the best.
+    fn trial(&mut self, number: &'static Number, value: f64) -> Result<Tried, Diagnostic> {
         let (from, mut to) = (self.tuning, self.tuning);
         number.set(&mut to, value);
         let trial = |verdict| {
-            Some(Trial {
+            Tried::Now(Box::new(Trial {
                 number,
                 from,
                 to,
                 verdict,
-            })
+            }))
         };
         let plan = match self.plan(to) {
             Ok(plan) => plan,
             Err(fault) => return Ok(trial(Verdict::Unusable(fault))),
         };
         let shape = Shape::of(&plan);
-        if shape == self.best.shape || self.seen.contains(&shape) {
-            return Ok(None);
+        if shape == self.best.shape {
+            return Ok(Tried::Nothing);
+        }
+        if self.seen.contains(&shape) {
+            return Ok(Tried::Before);
         }
         self.seen.push(shape);
         let mut device = self.spare()?;
@@ -213,7 +231,7 @@ impl Field<'_> {
         device.reset()?;
         let mut first = Variant::load(device, self.plan(start)?)?;
         let outcome = duel(&mut first, &mut self.best, true)?;
-        Ok(if outcome.faster() {
+        Ok(if outcome.gains() {
             (self.tuning, outcome.seconds.0, outcome.seconds.1)
         } else {
             (start, outcome.seconds.0, outcome.seconds.0)
