@@ -43,7 +43,7 @@
 //! | [`config`] | the table of keys, defaults, ranges, reading and writing TOML | networks, data files, devices |
 //! | [`data`] | data sets, the mean, which image goes into which batch | graphs, plans, devices |
 //! | [`analysis`] | what is expected before a run: signal at the start, cost, network and configuration together | engines, the terminal |
-//! | [`run`] | initial values, the training loop, evaluation, checkpoints, run folders, self-test, golden cases | the terminal |
+//! | [`run`] | initial values, the training loop, evaluation, checkpoints, run folders, tuning, self-test, golden cases | the terminal |
 //! | [`cli`] | arguments, tables, progress, JSON, exit codes | how anything is computed |
 //!
 //! # The values, and when each exists
@@ -74,8 +74,8 @@
 //! - **Architecture Invariant:** [`op::KINDS`] is the one list of layer kinds. Building, messages and did-you-mean read
 //!   it.
 //! - **Architecture Invariant:** [`config::keys::KEYS`] is the one list of configuration keys.
-//! - **Architecture Invariant:** planning is pure. It reads [`plan::Limits`], which is data, and never asks a device,
-//!   so `check` reports a plan's memory on a machine without OpenCL, and every test of a plan runs there too.
+//! - **Architecture Invariant:** planning is pure. It reads [`plan::Limits`] and [`op::tuning::Tuning`], which are data,
+//!   and never asks a device or a file, so `check` reports a plan's memory on a machine without OpenCL, and every test of a plan runs there too.
 //! - **Architecture Invariant:** both engines run the same plan: the same steps on the same buffers in the same
 //!   layouts. So any step can be compared between them, which is what `netc selftest` does.
 //! - **Architecture Invariant:** only `device/opencl` names OpenCL types. `unsafe` stands there and in
@@ -145,6 +145,8 @@
 //!   line in `device/opencl/sources.rs`, a self-test network and a golden case. kernels/README.md has the checklist.
 //! - **A kernel variant:** a function beside the others in its `.cl` file, chosen in the op (or in [`op::product`]) by
 //!   `Limits`. The host routine stays what it is compared with.
+//! - **A number that depends on the machine:** its line in [`op::tuning`] with its origin, and in the default's table of
+//!   `kernels/tuned.toml`.
 //! - **A command:** one file in `src/cli/` with its arguments and one `run`, and its line in `cli/mod.rs`. What it
 //!   computes belongs in [`run`].
 //! - **A diagnostic:** its code and meaning in `diagnostic/code.rs` (the next free number of its family, never one used
@@ -162,8 +164,9 @@
 //!   for one engine only.
 //! - On OpenCL CPUs all kernels that a plan adds are built as *one* program (`device/opencl/bundle.rs`), because PoCL's
 //!   cost is the program, not the kernel. Where the bundle does not build, kernels are built one by one.
-//! - Register tiles are chosen by an estimate in `op/product/tile.rs` rather than from a table of devices: one formula,
-//!   two measured constants (how many accumulators and how many vectors fit the registers).
+//! - Register tiles are chosen by an estimate in `op/product/tile.rs` rather than from a table of tiles: a formula over
+//!   measured numbers ([`op::tuning`]), which `kernels/tuned.toml` has by class of device and [`run::tune`] finds on a
+//!   user's own. What it found is kept by [`run::tuned`]; only `cli` asks for it, so tests never depend on it.
 //! - OpenCL's functions are forwarders of our own over a library opened at run time; the build script satisfies the
 //!   linker with an empty archive. `ocl` stays the typed interface above them.
 //! - TOML is not read through a derived `Deserialize`, whose first error is its last, but walked by the table of keys,

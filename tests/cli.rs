@@ -645,6 +645,7 @@ fn devices_lists_opencl_and_the_host_engine() {
             "cores",
             "memory_bytes",
             "double",
+            "tuned",
         ] {
             assert!(device.get(key).is_some(), "{key}: {device}");
         }

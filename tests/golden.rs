@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use netc::device;
+use netc::op::emit::Machine;
 use netc::op::real::Precision;
 use netc::run::golden::{self, Outcome};
 use serde_json::Value;
@@ -17,7 +18,8 @@ const FOLDERS: [(&str, usize); 2] = [("golden", 99), ("golden-joins", 18)];
 
 fn run(folder: &Path, device: &str, precision: Precision) -> Vec<Outcome> {
     let mut device = device::open(device).expect("the device is there");
-    golden::run(folder, &mut *device, precision, |_| ()).expect("the cases can be read")
+    let machine = Machine::new(*device.limits(), precision);
+    golden::run(folder, &mut *device, &machine, |_| ()).expect("the cases can be read")
 }
 
 #[track_caller]

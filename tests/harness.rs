@@ -123,6 +123,7 @@ impl Netc {
         command
             .env("NO_COLOR", "1")
             .env("NETC_CACHE_DIR", kernel_cache())
+            .env("NETC_TUNING_DIR", self.folder.path().join("tuned"))
             .env_remove("NETC_OPENCL_LIBRARY");
         for (name, value) in &self.environment {
             command.env(name, value);

@@ -24,3 +24,4 @@ mod schema;
 mod shapes;
 mod snapshots;
 mod steps;
+mod tune;

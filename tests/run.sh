@@ -12,6 +12,8 @@ if [[ ${1:-} == --long ]]; then
 fi
 # Compiled kernels of the in-process tests: not the user's own cache.
 export NETC_CACHE_DIR=${NETC_CACHE_DIR:-$PWD/target/test-kernel-cache}
+# What a user's `netc tune` has kept must not matter.
+export NETC_TUNING_DIR=$PWD/target/test-tuned
 export NO_COLOR=1
 
 has_opencl() {

@@ -193,7 +193,8 @@ fn manual_pages_cover_the_program_and_every_command() {
         .exits(0)
         .says(".TH netc 1")
         .says(".SH \"EXIT STATUS\"")
-        .says("NETC_CACHE_DIR");
+        .says("NETC_CACHE_DIR")
+        .says("NETC_TUNING_DIR");
     for code in Code::ALL {
         whole.says(code.name());
     }

@@ -9,14 +9,14 @@ use serde::Serialize;
 use super::files::{self, NetworkFile};
 use super::job::{MOST_AT_ONCE, planned};
 use super::table::{Align, Table};
-use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, grouped, open_device};
+use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, grouped, machine, open_device};
 use crate::ir::Graph;
 use crate::op::emit::{Access, Step};
 use crate::plan::budget::Job;
 use crate::plan::{Mode, Plan};
 use crate::run::bench::peak::{self, Peak};
 use crate::run::bench::{Effort, Measured, measure};
-use crate::run::session::{Session, machine, optimizer, recipe};
+use crate::run::session::{Session, optimizer, recipe};
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ pub struct Bench {
 }
 
 /// The seconds of `--seconds`.
-fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
     let seconds = text
         .parse()
         .ok()
@@ -124,7 +124,7 @@ impl Bench {
             return Err(Failure::Usage(files::NO_INPUT.into()));
         }
         let mut device = open_device(&config)?;
-        let machine = machine(&config, &*device)?;
+        let machine = machine(&config, &*device, output)?;
         let peak = peak::measure(&mut *device, &machine)?;
         device.reset()?;
         let name = device.description().name.clone();
@@ -340,7 +340,7 @@ fn speed(images: f64) -> String {
 
 impl NetworkFile {
     /// The file of the same name with another ending, where there is one.
-    fn beside(&self, ending: &str) -> Option<PathBuf> {
+    pub(super) fn beside(&self, ending: &str) -> Option<PathBuf> {
         let path = self.path().filter(|path| *path != Path::new("-"))?;
         Some(path.with_extension(ending)).filter(|path| path.is_file())
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::table::{Align, Table};
 use super::{Exit, FINE, Failure, Output, bytes};
 use crate::device;
+use crate::run::tuned::Kept;
 
 /// Arguments of `devices`.
 #[derive(Debug, Args)]
@@ -32,6 +33,8 @@ struct Row {
     cores: usize,
     memory_bytes: Option<u64>,
     double: bool,
+    /// Whether `tune` has kept numbers for it.
+    tuned: bool,
 }
 
 impl Devices {
@@ -40,6 +43,7 @@ impl Devices {
         let rows: Vec<Row> = device::list()
             .into_iter()
             .map(|(description, limits)| Row {
+                tuned: Kept::of_user(&description).is_there(),
                 device: description.selector,
                 kind: description.kind,
                 platform: description.platform,
@@ -71,6 +75,7 @@ impl Devices {
             ("units", Align::Right),
             ("memory", Align::Right),
             left("f64"),
+            left("tuned"),
         ]);
         for row in rows {
             let memory = row.memory_bytes.map_or_else(String::new, bytes);
@@ -83,6 +88,7 @@ impl Devices {
                 row.cores.to_string(),
                 memory,
                 if row.double { "yes" } else { "no" }.into(),
+                if row.tuned { "yes" } else { "no" }.into(),
             ]);
         }
         output.print(&table.render(output.colour));

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::files::Network;
 use super::job::MOST_AT_ONCE;
 use super::table::{Align, Table};
-use super::{Exit, FINE, Failure, Output, Running, open_device};
+use super::{Exit, FINE, Failure, Output, Running, machine, open_device};
 use crate::config::{Batch, Config};
 use crate::data::{self, Part, check_classes};
 use crate::diagnostic::Diagnostics;
@@ -16,7 +16,7 @@ use crate::op::shape::Shape;
 use crate::plan::budget::Job;
 use crate::run::evaluate::evaluate;
 use crate::run::folder::{self, OpenedRun};
-use crate::run::session::{Session, machine, recipe};
+use crate::run::session::{Session, recipe};
 
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
@@ -61,7 +61,12 @@ pub struct Ready {
 }
 
 /// Opens a run and loads its network for inference.
-pub fn ready(run: &Path, running: &Running, batch: Option<usize>) -> Result<Ready, Failure> {
+pub fn ready(
+    run: &Path,
+    running: &Running,
+    batch: Option<usize>,
+    output: &Output,
+) -> Result<Ready, Failure> {
     let opened = folder::open(run, &running.assignments())?;
     let config = opened.config.clone();
     let name = run
@@ -78,7 +83,7 @@ pub fn ready(run: &Path, running: &Running, batch: Option<usize>) -> Result<Read
     let job = Job {
         graph: &graph,
         optimizer: None,
-        machine: machine(&config, &*device)?,
+        machine: machine(&config, &*device, output)?,
         device: &device.description().name,
     };
     let room = running.room(device.limits());
@@ -106,7 +111,7 @@ impl Eval {
             config,
             mut session,
             input,
-        } = ready(&self.run, &self.running, None)?;
+        } = ready(&self.run, &self.running, None, output)?;
         let name = self.data.as_ref().unwrap_or(&config.data.test);
         let mut set = data::open(name, Part::Test, &config.data, Some(input))?;
         set.align(&opened.classes)?;

@@ -41,6 +41,10 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "NETC_CACHE_DIR",
         "Where compiled kernels are kept; else netc under XDG_CACHE_HOME, else ~/.cache/netc.",
     ),
+    (
+        "NETC_TUNING_DIR",
+        "Where tune keeps its numbers; else netc/tuned under XDG_STATE_HOME, else ~/.local/state/netc/tuned.",
+    ),
 ];
 
 impl Man {

@@ -25,6 +25,7 @@ mod schema;
 mod selftest;
 mod table;
 mod train;
+mod tune;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -41,6 +42,8 @@ use crate::op::emit::Machine;
 use crate::op::limits::Limits;
 use crate::op::real::Precision;
 use crate::plan::budget::Room;
+use crate::run::session;
+use crate::run::tuned::Kept;
 
 /// The device of plans for no device in particular ([`Limits::nominal`]).
 const NOMINAL: &str = "the nominal device";
@@ -81,6 +84,8 @@ enum Command {
     Predict(predict::Predict),
     /// Images a second, and the time of each layer
     Bench(bench::Bench),
+    /// Measure kernel variants on this device, and keep the best
+    Tune(tune::Tune),
     /// OpenCL devices, and the built-in host engine
     Devices(devices::Devices),
     /// Compare kernels with the host engine, or with golden cases
@@ -253,6 +258,7 @@ where
         Command::Eval(command) => command.run(&output),
         Command::Predict(command) => command.run(&output),
         Command::Bench(command) => command.run(&output),
+        Command::Tune(command) => command.run(&output),
         Command::Devices(command) => command.run(&output),
         Command::Selftest(command) => command.run(&output),
         Command::Explain(command) => command.run(&output),
@@ -290,6 +296,17 @@ fn nominal(config: &Config) -> Machine {
         winograd: config.device.winograd,
         ..Machine::new(Limits::nominal(), precision)
     }
+}
+
+/// What plans for an opened device have to know, with the numbers that `tune` has kept for it. Where those cannot be used,
+/// that is said.
+fn machine(config: &Config, device: &dyn Device, output: &Output) -> Result<Machine, Diagnostic> {
+    let machine = session::machine(config, device)?;
+    let (tuning, fault) = Kept::of_user(device.description()).tuning(device.limits());
+    if let Some(fault) = fault {
+        output.diagnostic(&fault);
+    }
+    Ok(Machine { tuning, ..machine })
 }
 
 /// Opens the configured device; errors point at the setting.

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::files::{self, NetworkFile};
 use super::table::{Align, Table};
 use super::{
-    Exit, FINE, Failure, NOMINAL, Output, PROBLEMS, Running, bytes, grouped, nominal, open_device,
-    plan_svg,
+    Exit, FINE, Failure, NOMINAL, Output, PROBLEMS, Running, bytes, grouped, machine, nominal,
+    open_device, plan_svg,
 };
 use crate::config::Batch;
 use crate::file;
@@ -18,7 +18,7 @@ use crate::op::emit::{Access, BufferId, Element};
 use crate::op::real::Precision;
 use crate::plan::budget::{Figures, Job, Room};
 use crate::plan::{self, Mode, Placement};
-use crate::run::session::{batch_suffices, machine, optimizer, recipe};
+use crate::run::session::{batch_suffices, optimizer, recipe};
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -115,7 +115,7 @@ impl Plan {
         let named = self.running.device.is_some() || config.place("device.select").is_some();
         let (device, machine) = if named {
             let device = open_device(&config)?;
-            let machine = machine(&config, &*device)?;
+            let machine = machine(&config, &*device, output)?;
             (device.description().selector.clone(), machine)
         } else {
             (NOMINAL.to_owned(), nominal(&config))

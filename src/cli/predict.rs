@@ -64,6 +64,7 @@ impl Predict {
                 .batch
                 .is_none()
                 .then(|| self.images.len().min(32)),
+            output,
         )?;
         let fit = Fit::new(&ready.config.data, ready.input)?;
         let mean = ready.opened.mean(ready.input)?;

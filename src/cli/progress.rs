@@ -70,8 +70,8 @@ impl Progress {
     }
 }
 
-/// A closed stderr must not stop a training.
-fn write_line(line: &str) {
+/// A line on stderr. That it is closed must not stop the work.
+pub fn write_line(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

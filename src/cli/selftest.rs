@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, files, open_device};
+use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, files, machine, open_device};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::run::golden::{self, Outcome};
 use crate::run::selftest;
-use crate::run::session::precision;
 
 /// Arguments of `selftest`.
 #[derive(Debug, Args)]
@@ -60,7 +59,7 @@ impl Selftest {
             return Err(faults.into());
         }
         let mut device = open_device(&config)?;
-        let precision = precision(&config, &*device)?;
+        let machine = machine(&config, &*device, output)?;
         let name = device.description().name.clone();
         let show = |outcome: &Outcome| {
             if !self.json {
@@ -68,8 +67,8 @@ impl Selftest {
             }
         };
         let outcomes = match &self.cases {
-            Some(folder) => golden::run(folder, &mut *device, precision, show)?,
-            None => selftest::run(&mut *device, precision, show)?,
+            Some(folder) => golden::run(folder, &mut *device, &machine, show)?,
+            None => selftest::run(&mut *device, &machine, show)?,
         };
         let passed = outcomes.iter().filter(|outcome| outcome.passes()).count();
         let failed = outcomes.len() - passed;
@@ -78,7 +77,7 @@ impl Selftest {
             let report = Report {
                 version: 1,
                 device: name.clone(),
-                precision: precision.name(),
+                precision: machine.precision.name(),
                 passed,
                 failed,
                 cases,
@@ -97,7 +96,7 @@ impl Selftest {
             .iter()
             .find(|outcome| !outcome.passes())
             .map_or("", |outcome| outcome.name.as_str());
-        output.diagnostic(&Diagnostic::error(Code::E0705, format!("`{name}` computes wrong in {precision}: {failed} of {} cases fail, the first is `{first}`", outcomes.len()))
+        output.diagnostic(&Diagnostic::error(Code::E0705, format!("`{name}` computes wrong in {}: {failed} of {} cases fail, the first is `{first}`", machine.precision, outcomes.len()))
             .help("update the device's driver, or compute without it: `--device host`"));
         Ok(PROBLEMS)
     }

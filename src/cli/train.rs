@@ -10,13 +10,13 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::files::{self, NetworkFile};
 use super::job::planned;
 use super::progress::Progress;
-use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, open_device};
+use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, machine, open_device};
 use crate::config::Batch;
 use crate::data::{self, Mean, Order, Part, check_classes};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::plan::budget::Job;
 use crate::run::folder::{Contents, RunFolder, choose};
-use crate::run::session::{Session, machine, optimizer, recipe};
+use crate::run::session::{Session, optimizer, recipe};
 use crate::run::train::{End, Training};
 use crate::source::{Source, Span};
 
@@ -114,7 +114,7 @@ impl Train {
                 .map_err(|fault| config.point("train.batch", fault))?;
         }
         let device = open_device(&config)?;
-        let machine = machine(&config, &*device)?;
+        let machine = machine(&config, &*device, output)?;
         let job = Job {
             graph: &graph,
             optimizer: Some(optimizer(&config)),

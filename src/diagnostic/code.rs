@@ -89,6 +89,7 @@ codes! {
     W0203 "the gradient vanishes at the start: it comes back to a layer far too small to change it",
     W0204 "the gradient explodes at the start: it grows from layer to layer on the way back",
     W0401 "a setting that changes nothing for this network",
+    W0402 "tuned numbers that were kept for a device and cannot be used",
 }
 
 /// No diagnostic has this code.

@@ -15,6 +15,7 @@ use super::name::Name;
 use super::optimizer::Rule;
 use super::parameter::Layout;
 use super::real::{Precision, Real};
+use super::tuning::Tuning;
 use super::view::View;
 
 /// Names one buffer of a plan.
@@ -563,15 +564,18 @@ pub struct Machine {
     pub precision: Precision,
     /// Whether convolutions may go through Winograd's filtering: faster, with larger rounding errors.
     pub winograd: bool,
+    /// The measured numbers by which kernels are chosen.
+    pub tuning: Tuning,
 }
 
 impl Machine {
-    /// A machine where every way is open.
+    /// A machine where every way is open, with the built-in numbers of its class.
     pub fn new(limits: Limits, precision: Precision) -> Self {
         Self {
             limits,
             precision,
             winograd: true,
+            tuning: Tuning::of(&limits),
         }
     }
 }

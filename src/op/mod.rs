@@ -26,6 +26,7 @@ pub mod product;
 pub mod real;
 pub mod shape;
 pub mod signal;
+pub mod tuning;
 pub mod unary;
 pub mod vector;
 pub mod view;

@@ -10,3 +10,5 @@ pub mod schedule;
 pub mod selftest;
 pub mod session;
 pub mod train;
+pub mod tune;
+pub mod tuned;

@@ -87,13 +87,12 @@ const NETWORKS: &[(&str, usize, &str)] = &[
 /// E0702, E0703, E0704 of the device.
 pub fn run(
     device: &mut dyn Device,
-    precision: Precision,
+    machine: &Machine,
     mut each: impl FnMut(&Outcome),
 ) -> Result<Vec<Outcome>, Diagnostic> {
     let mut outcomes = Vec::new();
     for (name, batch, text) in NETWORKS {
         let graph = graph(name, text)?;
-        let machine = Machine::new(*device.limits(), precision);
         let rule = Sgd {
             momentum: 0.9,
             weight_decay: 0.01,
@@ -110,8 +109,9 @@ pub fn run(
             ..Options::inference(*batch)
         };
         for (mode, options) in [("training", training), ("inference", softmax)] {
-            let plan = lower(&graph, &options, &machine);
-            let compared = compare(device, plan)?;
+            let plan = lower(&graph, &options, machine);
+            let runner = Runner::load(device, plan)?;
+            let compared = compare(device, &runner)?;
             device.reset()?;
             for (step, comparisons) in compared {
                 let outcome = Outcome {
@@ -147,16 +147,19 @@ fn graph(name: &str, text: &str) -> Result<Graph, Diagnostic> {
     })
 }
 
-/// Runs a plan on both engines, step by step; what each step wrote, compared.
-fn compare(
+/// Runs a plan on both engines, step by step; what each step wrote, compared. Each step begins with the host's values in
+/// both, so that no step is blamed for what those before it rounded.
+///
+/// # Errors
+/// E0703, E0704 of the device.
+pub(super) fn compare(
     device: &mut dyn Device,
-    plan: Plan,
+    theirs: &Runner,
 ) -> Result<Vec<(String, Vec<Comparison>)>, Diagnostic> {
     let mut host = Host::new();
-    let ours = Runner::load(&mut host, plan.clone())?;
-    let theirs = Runner::load(device, plan)?;
-    let plan = ours.plan.clone();
-    let engines: [(&Runner, &mut dyn Device); 2] = [(&ours, &mut host), (&theirs, device)];
+    let plan = theirs.plan.clone();
+    let ours = Runner::load(&mut host, Plan::clone(&plan))?;
+    let engines: [(&Runner, &mut dyn Device); 2] = [(&ours, &mut host), (theirs, device)];
     let mut pair = engines;
     for (runner, device) in &mut pair {
         prepare(runner, *device)?;
@@ -186,8 +189,15 @@ fn compare(
             let Argument::Buffer(id, Access::Write | Access::Update) = argument else {
                 continue;
             };
-            let [expected, got] = [0, 1].map(|i| read(pair[i].0, &mut *pair[i].1, *id));
-            comparisons.push(comparison(&plan, *id, &got?, &expected?));
+            let bytes = |runner: &Runner, device: &mut dyn Device| {
+                let mut bytes = vec![0; copied_bytes(&plan, *id)];
+                device.read(runner.loaded, *id, &mut bytes)?;
+                Ok::<_, Diagnostic>(bytes)
+            };
+            let expected = bytes(pair[0].0, &mut *pair[0].1)?;
+            let got = bytes(pair[1].0, &mut *pair[1].1)?;
+            comparisons.push(comparison(&plan, *id, &got, &expected));
+            pair[1].1.write(theirs.loaded, *id, &expected)?;
         }
         results.push((
             format!("{} {}", step.name, step.call.kernel().function),
@@ -198,7 +208,7 @@ fn compare(
 }
 
 /// Fills everything: zeros, then inputs, labels and parameters from fixed streams.
-fn prepare(runner: &Runner, device: &mut dyn Device) -> Result<(), Diagnostic> {
+pub(super) fn prepare(runner: &Runner, device: &mut dyn Device) -> Result<(), Diagnostic> {
     let plan = &runner.plan;
     for (id, buffer) in plan.buffers.iter().enumerate() {
         if !buffer.lifetime.is_empty() {
@@ -235,9 +245,7 @@ fn prepare(runner: &Runner, device: &mut dyn Device) -> Result<(), Diagnostic> {
 }
 
 fn zero(runner: &Runner, device: &mut dyn Device, id: BufferId) -> Result<(), Diagnostic> {
-    let buffer = runner.plan.buffer(id);
-    let bytes = buffer.elements * buffer.element.bytes(runner.plan.precision) as usize;
-    device.write(runner.loaded, id, &vec![0; bytes])
+    device.write(runner.loaded, id, &vec![0; copied_bytes(&runner.plan, id)])
 }
 
 /// Numbers from -1 to 1 that all differ.
@@ -248,26 +256,45 @@ fn uniform(count: usize, object: u32) -> Vec<f64> {
         .collect()
 }
 
-fn read(runner: &Runner, device: &mut dyn Device, id: BufferId) -> Result<Vec<f64>, Diagnostic> {
-    let buffer = runner.plan.buffer(id);
-    match buffer.element {
-        Element::Real => runner.read_reals(device, id, buffer.elements),
-        Element::Int => Ok(runner
-            .read_ints(device, id)?
-            .into_iter()
-            .map(f64::from)
-            .collect()),
-        Element::Byte => {
-            let mut bytes = vec![0; buffer.elements];
-            device.read(runner.loaded, id, &mut bytes)?;
-            Ok(bytes.into_iter().map(f64::from).collect())
+/// Bytes of a buffer's elements.
+fn copied_bytes(plan: &Plan, id: BufferId) -> usize {
+    let buffer = plan.buffer(id);
+    buffer.elements * buffer.element.bytes(plan.precision) as usize
+}
+
+/// A buffer's elements as numbers. Bytes of any place: nothing is aligned.
+fn numbers(element: Element, precision: Precision, bytes: &[u8]) -> Vec<f64> {
+    fn word<const N: usize>(bytes: &[u8]) -> [u8; N] {
+        bytes.try_into().expect("internal error: a whole element")
+    }
+    match (element, precision) {
+        (Element::Byte, _) => bytes.iter().map(|&byte| f64::from(byte)).collect(),
+        (Element::Int, _) => {
+            let ints = bytes
+                .chunks_exact(4)
+                .map(|bytes| i32::from_ne_bytes(word(bytes)));
+            ints.map(f64::from).collect()
+        }
+        (Element::Real, Precision::F32) => {
+            let reals = bytes
+                .chunks_exact(4)
+                .map(|bytes| f32::from_ne_bytes(word(bytes)));
+            reals.map(f64::from).collect()
+        }
+        (Element::Real, Precision::F64) => {
+            let reals = bytes
+                .chunks_exact(8)
+                .map(|bytes| f64::from_ne_bytes(word(bytes)));
+            reals.collect()
         }
     }
 }
 
 /// Whole numbers must agree exactly; others within what the order of a sum explains.
-fn comparison(plan: &Plan, id: BufferId, got: &[f64], expected: &[f64]) -> Comparison {
+fn comparison(plan: &Plan, id: BufferId, got: &[u8], expected: &[u8]) -> Comparison {
     let buffer = plan.buffer(id);
+    let [got, expected] =
+        [got, expected].map(|bytes| numbers(buffer.element, plan.precision, bytes));
     let scale = expected
         .iter()
         .fold(0.0f64, |largest, value| largest.max(value.abs()));
@@ -278,7 +305,7 @@ fn comparison(plan: &Plan, id: BufferId, got: &[f64], expected: &[f64]) -> Compa
     };
     let error = got
         .iter()
-        .zip(expected)
+        .zip(&expected)
         .map(|(a, b)| (a - b).abs())
         .fold(
             0.0f64,

@@ -97,7 +97,7 @@ pub fn precision(config: &Config, device: &dyn Device) -> Result<Precision, Diag
     }
 }
 
-/// What plans for the device have to know, as the configuration has it.
+/// What plans for the device have to know, as the configuration has it, with the built-in numbers of its class.
 ///
 /// # Errors
 /// E0706 the device does not compute in the precision.

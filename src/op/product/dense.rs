@@ -13,14 +13,6 @@ use super::tile::Tile;
 
 /// Rows of the batch that one work-item multiplies at most: their sums are private.
 const MOST_ROWS: usize = 128;
-/// Bytes of a panel's weights that stay in a core's first cache.
-const DEPTH_BYTES: usize = 18 << 10;
-/// Panels that one work-item multiplies, where there are enough.
-const SIDE: usize = 2;
-/// Bytes of the input gradient that one work-item sums.
-const SUMS_BYTES: usize = 72 << 10;
-/// Inputs whose weight gradients one work-item sums.
-const WEIGHT_INPUTS: usize = 384;
 /// Outputs whose gradient one work-item transposes.
 const TRANSPOSED_OUTPUTS: usize = 16;
 
@@ -62,8 +54,9 @@ impl Product {
             let (rows, panels) = (product.rows(), &product.panels);
             // Rows in equal parts, where the panels alone do not keep every core busy.
             let enough = 4 * on.limits.cores;
-            let side = if panels.count() >= SIDE * enough {
-                SIDE
+            let side = on.tuning.dense_side;
+            let side = if panels.count() >= side * enough {
+                side
             } else {
                 1
             };
@@ -76,7 +69,7 @@ impl Product {
             let kernel = kernel
                 .define("ACT", act.number())
                 .define("ROWS", part)
-                .define("DEPTH", (DEPTH_BYTES / row).max(16))
+                .define("DEPTH", (on.tuning.dense_depth_bytes / row).max(16))
                 .define("SIDE", side)
                 .global([items, rows.div_ceil(part), 1]);
             if has_bias {
@@ -136,7 +129,8 @@ impl Product {
         ledger.step(name, Some(site.layer), call);
 
         let inputs = self.panels.inputs;
-        let most = (SUMS_BYTES / (whole * machine.precision.bytes() as usize)).max(1);
+        let most =
+            (machine.tuning.dense_sums_bytes / (whole * machine.precision.bytes() as usize)).max(1);
         let sums = most.next_multiple_of(tile.rows) * whole;
         let share = inputs.div_ceil(4 * machine.limits.cores);
         let block = most.min(share).next_multiple_of(tile.rows);
@@ -174,7 +168,11 @@ impl Product {
         let panels = self.panels;
         let tile = Tile::forward(machine, panels.inputs, panels.panel);
         let share = (panels.inputs * panels.count()).div_ceil(8 * machine.limits.cores);
-        let block = WEIGHT_INPUTS.min(share).next_multiple_of(tile.rows);
+        let block = machine
+            .tuning
+            .dense_weight_inputs
+            .min(share)
+            .next_multiple_of(tile.rows);
         let product = Arc::clone(self);
         let kernel = move || {
             let (function, part) = ("dense_backward_weight", "DENSE_BACKWARD_WEIGHT");

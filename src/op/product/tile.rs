@@ -1,9 +1,8 @@
 //! Register tiles of the CPU kernels: how many values one work-item holds in vector registers.
 //!
 //! A tile is `rows` x (`vectors` x `lanes`) values. The choice minimises an estimate of the time: multiply-adds of all
-//! tiles, overhang included, plus the loads that feed them. 512-bit machines have 32 vector registers, of which 28
-//! accumulators are the most that fit beside operands (measured with PoCL 3.1 on Zen 4; 42 fall by a quarter); others
-//! have 16, of which 12.
+//! tiles, overhang included, plus the loads that feed them. How many values fit the registers is measured
+//! ([`super::super::tuning`]).
 
 use super::super::emit::{Kernel, Machine};
 
@@ -27,29 +26,10 @@ pub struct WeightTile {
     pub filter_rows: usize,
 }
 
-/// Accumulators that fit the machine's vector registers.
-fn accumulators(machine: &Machine) -> usize {
-    if machine.limits.vector_bytes >= 64 {
-        28
-    } else {
-        12
-    }
-}
-
-/// Vectors of a tile, at most. With 16 registers a tile of 3 x 4 keeps 12 sums, 4 operands and a broadcast, one too many:
-/// a weight gradient fell from 150 to 80 GFLOP/s (PoCL 3.1 on Zen 3).
-fn most_vectors(machine: &Machine) -> usize {
-    if machine.limits.vector_bytes >= 64 {
-        4
-    } else {
-        3
-    }
-}
-
 /// Relative time of one step of a tile: a multiply-add an accumulator, a load a row and a vector, two of each at once.
-fn step_cost(rows: usize, vectors: usize) -> f64 {
+fn step_cost(machine: &Machine, rows: usize, vectors: usize) -> f64 {
     let (products, loads) = ((rows * vectors) as f64, (rows + vectors) as f64);
-    products.max(loads) + 0.25 * loads
+    products.max(loads) + machine.tuning.load_cost * loads
 }
 
 impl Tile {
@@ -70,11 +50,11 @@ impl Tile {
     pub fn choose(machine: &Machine, columns: usize, outputs: usize) -> Self {
         let lanes = machine.limits.lanes(machine.precision);
         let mut best: Option<(f64, Self)> = None;
-        for vectors in 1..=most_vectors(machine).min(outputs.div_ceil(lanes)) {
+        for vectors in 1..=machine.tuning.vectors.min(outputs.div_ceil(lanes)) {
             let tile = Self::with_vectors(machine, columns, vectors);
             let cost = outputs.div_ceil(tile.columns()) as f64
                 * columns.div_ceil(tile.rows) as f64
-                * step_cost(tile.rows, vectors);
+                * step_cost(machine, tile.rows, vectors);
             if best.as_ref().is_none_or(|(least, _)| cost < *least) {
                 best = Some((cost, tile));
             }
@@ -106,10 +86,11 @@ impl Tile {
     /// The cheapest tile of so many vectors.
     fn with_vectors(machine: &Machine, columns: usize, vectors: usize) -> Self {
         let lanes = machine.limits.lanes(machine.precision);
-        let most = (accumulators(machine) / vectors).clamp(1, columns);
+        let most = (machine.tuning.accumulators / vectors).clamp(1, columns);
         let rows = (1..=most)
             .min_by(|&a, &b| {
-                let cost = |rows: usize| columns.div_ceil(rows) as f64 * step_cost(rows, vectors);
+                let cost =
+                    |rows: usize| columns.div_ceil(rows) as f64 * step_cost(machine, rows, vectors);
                 cost(a).total_cmp(&cost(b)).then(b.cmp(&a))
             })
             .unwrap_or(1);
@@ -124,17 +105,13 @@ impl Tile {
     pub fn batch(machine: &Machine, rows: usize) -> Self {
         let lanes = machine.limits.lanes(machine.precision);
         let vectors = rows.div_ceil(lanes);
-        // As many vectors as divide the batch, few enough that weights, which are broadcast, are read seldom.
-        let most = if machine.limits.vector_bytes >= 64 {
-            4
-        } else {
-            2
-        };
+        // As many vectors as divide the batch.
+        let most = machine.tuning.batch_vectors;
         let vectors = (1..=most.min(vectors))
             .min_by_key(|n| (vectors.next_multiple_of(*n), most - n))
             .unwrap_or(1);
         Self {
-            rows: accumulators(machine) / vectors,
+            rows: machine.tuning.accumulators / vectors,
             vectors,
             lanes,
         }
@@ -143,7 +120,7 @@ impl Tile {
     /// The tile of sums over pixels, its rows within one vector of input channels.
     pub fn depths(machine: &Machine, vectors: usize) -> Self {
         let lanes = machine.limits.lanes(machine.precision);
-        let most = (accumulators(machine) / vectors).max(1);
+        let most = (machine.tuning.accumulators / vectors).max(1);
         let fits = |rows: &usize| lanes.is_multiple_of(*rows);
         Self {
             rows: (1..=most).rev().find(fits).unwrap_or(1),
@@ -162,7 +139,7 @@ impl Tile {
     ) -> WeightTile {
         let lanes = machine.limits.lanes(machine.precision);
         let vectors = panel / lanes;
-        let most = (accumulators(machine) / vectors).max(1);
+        let most = (machine.tuning.accumulators / vectors).max(1);
         // Short rows (one to three channels) join into one tile while they fit.
         let filter_rows = if row_runs {
             (1..=filter_height)

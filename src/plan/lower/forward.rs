@@ -40,17 +40,6 @@ struct Group {
     buffers: Vec<Option<BufferId>>,
 }
 
-/// Bytes that the largest step of a group of images may touch, by the kind of device: what its caches hold, or, where
-/// thousands of work-items must be kept busy, much more. A CPU reads the weights anew for each group, so where they are
-/// large the group is too.
-fn group_bytes(class: Class, weights: u64) -> u64 {
-    match class {
-        Class::Cpu => (6 << 20).max(3 * weights),
-        Class::Host => 4 << 20,
-        Class::Gpu => 256 << 20,
-    }
-}
-
 /// More groups save no memory that counts, and their steps are many.
 const MOST_GROUPS: usize = 64;
 
@@ -164,7 +153,9 @@ impl Lowering<'_> {
             elements as u64
         });
         let weights = number * weights.max().unwrap_or(0);
-        let images = (group_bytes(class, weights) / (most as u64 * number).max(1)) as usize;
+        let tuning = &self.machine.tuning;
+        let bytes = (tuning.group_bytes as u64).max(tuning.group_weights as u64 * weights);
+        let images = (bytes / (most as u64 * number).max(1)) as usize;
         // An image a core at least.
         let least = match class {
             Class::Gpu => 1,

@@ -8,6 +8,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::runner::Runner;
 use super::session::Session;
+use crate::device::Device;
 use crate::diagnostic::Diagnostic;
 use crate::op::emit::Scalars;
 use crate::op::real::{Precision, Real};
@@ -98,7 +99,7 @@ pub fn measure(
         ..Scalars::default()
     };
     let mut run = |session: &mut Session| {
-        given.write(session, &runner)?;
+        given.write(&mut *session.device, &runner)?;
         runner.run_all(&mut *session.device, &scalars)?;
         scalars.step += 1;
         session.device.finish()
@@ -122,7 +123,7 @@ pub fn measure(
     let steps = 0..runner.plan.steps.len();
     let mut times = vec![Vec::with_capacity(effort.profiles); steps.len()];
     for _ in 0..effort.profiles {
-        given.write(session, &runner)?;
+        given.write(&mut *session.device, &runner)?;
         let taken = session
             .device
             .profile(runner.loaded, steps.clone(), &scalars)?;
@@ -139,14 +140,14 @@ pub fn measure(
 }
 
 /// A batch in the layout of a plan.
-struct Given {
+pub(super) struct Given {
     images: Vec<u8>,
     labels: Vec<i32>,
 }
 
 impl Given {
     /// Images of normally distributed numbers, and labels.
-    fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         fn images<T: Real>(plan: &Plan) -> Vec<u8> {
             let mut stream = Stream::new(0, Purpose::Init, u32::MAX, 0);
             let (_, view) = plan.input;
@@ -171,8 +172,7 @@ impl Given {
     }
 
     /// Writes it to the device.
-    fn write(&self, session: &mut Session, runner: &Runner) -> Result<(), Diagnostic> {
-        let device = &mut *session.device;
+    pub(super) fn write(&self, device: &mut dyn Device, runner: &Runner) -> Result<(), Diagnostic> {
         device.write(runner.loaded, runner.plan.input.0, &self.images)?;
         match runner.plan.labels {
             Some(labels) => runner.write_ints(device, labels, &self.labels),

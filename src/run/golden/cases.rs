@@ -39,7 +39,7 @@ pub fn run(
     directory: &Directory,
     case: &Case,
     device: &mut dyn Device,
-    precision: Precision,
+    machine: &Machine,
 ) -> Result<Vec<Comparison>, Diagnostic> {
     let mut inputs = BTreeMap::new();
     for (name, reference) in &case.inputs {
@@ -48,7 +48,7 @@ pub fn run(
     let rig = Rig {
         case,
         inputs,
-        machine: Machine::new(*device.limits(), precision),
+        machine: *machine,
         filtered: Cell::new(false),
     };
     let results = match case.op.as_str() {
@@ -70,7 +70,7 @@ pub fn run(
         let mut found = false;
         // A tensor may have come out in several ways (training and inference): all of them count.
         for (_, got) in results.iter().filter(|(given, _)| given == name) {
-            let allowed = allowed(case, name, precision, rig.filtered.get());
+            let allowed = allowed(case, name, machine.precision, rig.filtered.get());
             comparisons.push(compare(name, got, &expected.data, allowed));
             found = true;
         }

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::device::Device;
 use crate::diagnostic::Diagnostic;
+use crate::op::emit::Machine;
 use crate::op::real::Precision;
 use manifest::{Case, Directory};
 
@@ -60,13 +61,13 @@ impl Outcome {
 pub fn run(
     path: &Path,
     device: &mut dyn Device,
-    precision: Precision,
+    machine: &Machine,
     mut each: impl FnMut(&Outcome),
 ) -> Result<Vec<Outcome>, Diagnostic> {
     let directory = Directory::open(path)?;
     let mut outcomes = Vec::new();
     for case in &directory.manifest.cases {
-        let result = cases::run(&directory, case, device, precision);
+        let result = cases::run(&directory, case, device, machine);
         let result = device.reset().and(result);
         let outcome = Outcome {
             name: case.name.clone(),

@@ -21,22 +21,8 @@ use host::{Forward, Gradient, Multiply, Source, Upstream, Weight};
 
 /// Numbers between slabs of neighbouring points (`PAD` of the kernels).
 const PAD: usize = 16;
-/// Bytes of a work-item's slab, at most: it stays in a core's second cache.
-const SLAB_BYTES: usize = 352 << 10;
-/// Tiles of a block, at least and at most: more gain nothing while the weights stay in a cache.
-const LEAST_BLOCK: usize = 8;
-const MOST_BLOCK: usize = 16;
-/// Bytes of transformed weights that stay in a cache.
-const CACHED_BYTES: usize = 8 << 20;
-/// Tiles of a block where they do not (32 images of 384 to 384 channels, 13x13: 89 ms in blocks of 4, 51 of 16, 41 of 64).
-const MANY_BLOCK: usize = 64;
-/// Bytes of the weight gradient's transforms at a time.
-const CHUNK_BYTES: usize = 8 << 20;
 /// Chunks of images, at most.
 const MOST_CHUNKS: usize = 16;
-/// Inputs, and in the weight gradient tiles, that are added up at a time: a panel of so many stays in a core's first cache.
-const INPUTS: usize = 128;
-const DEPTH: usize = 192;
 /// Tiles of a row: as many as make the choice of a panel independent of the image.
 const MANY_TILES: usize = 840;
 
@@ -90,9 +76,10 @@ impl Winograd {
         let direct = 1.15 * (output.0 * output.1 * window.size.area()) as f64 * products;
         let cost = |form: &Self| {
             let (rows, columns) = form.tiles(output);
-            // A transform takes about 24 multiply-adds a point and vector, memory included (2 cores Zen 3).
-            let transforms = 24.0 * (inputs + outputs) as f64 / lanes;
-            (rows * columns * form.square()) as f64 * (1.15 * products + transforms)
+            let tuning = &machine.tuning;
+            let transforms = tuning.winograd_transform_cost * (inputs + outputs) as f64 / lanes;
+            (rows * columns * form.square()) as f64
+                * (tuning.winograd_product_cost * products + transforms)
         };
         let fits = |form: &&Self| {
             Size::square(form.kernel) == window.size && output.0.min(output.1) >= form.tile
@@ -202,12 +189,14 @@ impl Winograd {
         let number = machine.precision.bytes() as usize;
         // Every core has several blocks; where the weights do not stay in a cache, few large ones, that each read them once.
         let weights = number * self.square() * panels.inputs * panels.outputs;
-        let (most, items) = if weights > CACHED_BYTES {
-            (MANY_BLOCK, machine.limits.cores)
+        let (most, items) = if weights > machine.tuning.winograd_cached_bytes {
+            (machine.tuning.winograd_many_block, machine.limits.cores)
         } else {
-            let fits = SLAB_BYTES / (number * self.square() * (lanes + panels.panel));
+            let fits = machine.tuning.winograd_slab_bytes
+                / (number * self.square() * (lanes + panels.panel));
             (
-                fits.clamp(LEAST_BLOCK, MOST_BLOCK),
+                fits.min(machine.tuning.winograd_most_block)
+                    .max(machine.tuning.winograd_least_block),
                 4 * machine.limits.cores,
             )
         };
@@ -225,7 +214,7 @@ impl Winograd {
                 .define("ACT", act.number())
                 .define("MR", tile.rows)
                 .define("NV", tile.vectors)
-                .define("KC", INPUTS)
+                .define("KC", on.tuning.winograd_inputs)
                 .global([items, 1, 1]);
             let kernel = match buffers.pooling {
                 Some(pooling) => pooling.define(kernel),
@@ -336,7 +325,7 @@ impl Winograd {
                 self.kernel(parts, panel, &on)
                     .define("MR", tile.rows)
                     .define("NV", tile.vectors)
-                    .define("KC", DEPTH)
+                    .define("KC", on.tuning.winograd_depth)
                     .global([panels, groups * self.square(), 1])
             };
             let count = here * rows * columns;
@@ -413,7 +402,7 @@ impl Chunk {
         let bytes = machine.precision.bytes() as usize * (chunk.source() + chunk.upstream());
         let all = product.images();
         // Not as alike as can be: a larger batch never takes less memory.
-        chunk.images = (CHUNK_BYTES / bytes)
+        chunk.images = (machine.tuning.winograd_chunk_bytes / bytes)
             .max(all.div_ceil(MOST_CHUNKS))
             .clamp(1, all);
         chunk.tiles = chunk.images * rows * columns;
