@@ -75,7 +75,7 @@ impl Tile {
     pub fn pooled(machine: &Machine, columns: usize, panel: usize) -> Self {
         let lanes = machine.limits.lanes(machine.precision);
         let vectors = panel / lanes;
-        let windows = (accumulators(machine) / (4 * vectors)).clamp(1, columns / 2);
+        let windows = (machine.tuning.accumulators / (4 * vectors)).clamp(1, columns / 2);
         Self {
             rows: 4 * windows,
             vectors,
