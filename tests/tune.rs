@@ -133,6 +133,25 @@ fn plans_go_by_kept_numbers_where_they_can_be_used() {
 }
 
 #[test]
+fn a_number_out_of_range_is_pointed_at() {
+    let reset = Netc::new().args(["tune", "--reset", "--device", "host", "--json"]);
+    let report = reset.run().exits(0).json();
+    let path = PathBuf::from(report["file"].as_str().expect("a path"));
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.expect("a file's name");
+    let outcome = Netc::new()
+        .file(&format!("tuned/{name}"), "[numbers]\ngroup_bytes = 12\n")
+        .args(["plan", "--expr", NET, "--input", "3x16x16"])
+        .args(["--device", "host"])
+        .run();
+    outcome
+        .exits(0)
+        .renders_as("W0402-number-out-of-range", |text| {
+            text.replace(name, "[DEVICE].toml")
+        });
+}
+
+#[test]
 fn tune_is_told_what_it_needs() {
     let kept = tempfile::tempdir().unwrap();
     let usage = netc(&kept, ["tune"]);

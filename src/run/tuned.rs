@@ -73,10 +73,7 @@ impl Kept {
         match read(path, built_in) {
             Ok(tuning) => (tuning, None),
             Err(fault) => {
-                let help = format!(
-                    "the built-in numbers are used; `netc tune --reset` removes `{}`",
-                    path.display()
-                );
+                let help = "the built-in numbers are used; `netc tune --reset` removes the file";
                 (built_in, Some(fault.help(help)))
             }
         }
