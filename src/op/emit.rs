@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::activation::Function;
@@ -19,7 +20,7 @@ use super::tuning::Tuning;
 use super::view::View;
 
 /// Names one buffer of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BufferId(pub usize);
 
 /// What one element of a buffer is.
@@ -45,7 +46,7 @@ impl Element {
 }
 
 /// What a step does with a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// Only reads it.
     Read,
@@ -58,7 +59,7 @@ pub enum Access {
 }
 
 /// A value that is known only when a step runs. Kernels take it as an argument at its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scalar {
     /// The learning rate of this step, in the plan's precision.
     LearningRate,
@@ -86,7 +87,7 @@ pub struct Scalars {
 }
 
 /// One argument of a call, in the kernel's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Argument {
     /// A buffer. A buffer stands at most once among a call's arguments: work in place names it once, as `Update`.
     Buffer(BufferId, Access),

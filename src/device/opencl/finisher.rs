@@ -14,12 +14,12 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 
 use super::call::Failure;
-use super::memory::scratch;
+use super::memory;
 use super::platform;
 use super::program::{self, Programs};
 use super::queue::{Grid, Queue};
 use super::step::Prepared;
-use crate::op::emit::{Argument, Scalar, Scalars};
+use crate::op::emit::{Argument, Scalars};
 use crate::op::real::Precision;
 use crate::plan::Plan;
 
@@ -52,39 +52,12 @@ pub(super) struct Task {
     launches: Vec<Launch>,
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Launch {
     function: String,
     global: [usize; 3],
     local: Option<[usize; 3]>,
-    arguments: Vec<Passed>,
-}
-
-/// An argument as the second process sets it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Passed {
-    /// The one buffer that it has.
-    Buffer,
-    /// As in [`Argument::Size`].
-    Size(u64),
-    /// As in [`Argument::Int`].
-    Int(i32),
-    /// A learning rate.
-    Rate,
-    /// A word of 32 bits.
-    Word,
-}
-
-impl Passed {
-    fn of(argument: &Argument) -> Self {
-        match argument {
-            Argument::Buffer(..) => Self::Buffer,
-            Argument::Size(value) => Self::Size(*value),
-            Argument::Int(value) => Self::Int(i32::try_from(*value).unwrap_or_default()),
-            Argument::Scalar(Scalar::LearningRate) => Self::Rate,
-            Argument::Scalar(_) => Self::Word,
-        }
-    }
+    arguments: Vec<Argument>,
 }
 
 /// The second process. It ends with its work, or with this value.
@@ -150,7 +123,7 @@ impl Task {
                     _ => kernel.global,
                 },
                 local: kernel.local,
-                arguments: step.call.arguments.iter().map(Passed::of).collect(),
+                arguments: step.call.arguments.to_vec(),
             });
         }
         let buffers = plan.buffers.iter().map(|buffer| buffer.bytes);
@@ -192,12 +165,12 @@ fn finish(queue: &Queue, task: &Task, object: &[u8]) -> Result<(), Failure> {
         Precision::F32
     };
     let program = program::loaded(queue, object)?;
-    let buffer = scratch(queue, task.buffer_bytes)?;
+    // The one buffer of all: nobody reads what is computed.
+    let buffer = memory::create(queue, task.buffer_bytes)?;
     for launch in task.launches.iter().rev() {
         let kernel = program::kernel(&program, &launch.function)?;
         let grid = Grid::new(launch.global, launch.local);
-        let mut prepared =
-            Prepared::passing(kernel, grid, &launch.arguments, &buffer.memory, precision)?;
+        let mut prepared = Prepared::new(kernel, grid, &launch.arguments, |_| &buffer, precision)?;
         prepared.launch(queue, &Scalars::default())?;
         queue.finish()?;
     }

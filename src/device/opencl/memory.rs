@@ -14,7 +14,6 @@ use ocl::core::Mem;
 use ocl::core::ffi::{self, cl_buffer_region};
 
 use super::call::{Failure, created};
-use super::pages::Pages;
 use super::platform::Found;
 use super::queue::Queue;
 use crate::diagnostic::{Code, Diagnostic};
@@ -34,12 +33,9 @@ pub struct Memory {
 
 /// One allocation.
 #[derive(Debug)]
-pub struct Region {
-    /// The buffer.
-    pub memory: Mem,
+struct Region {
+    memory: Mem,
     bytes: u64,
-    /// Given back after the buffer that lies in it: fields are dropped in this order.
-    _pages: Option<Arc<Pages>>,
 }
 
 /// The allocations of an arena: one, or several where the device allows none so large.
@@ -63,7 +59,6 @@ fn serve(regions: &Regions, plan: &Plan) -> bool {
 #[derive(Debug)]
 struct Persistent {
     memory: Mem,
-    pages: Option<Arc<Pages>>,
     bytes: u64,
     elements: usize,
     element_bytes: u64,
@@ -76,8 +71,6 @@ pub struct Buffers {
     list: Vec<Option<Mem>>,
     /// Released after its sub-buffers: fields are dropped in this order.
     _arena: Option<Arc<Regions>>,
-    /// What the persistent buffers lie in.
-    _pages: Vec<Arc<Pages>>,
 }
 
 /// Newest first: NVIDIA's driver (580) crashes where sub-buffers are released in the order in which they were made.
@@ -105,7 +98,6 @@ impl Memory {
         self.check_size(queue, plan)?;
         let arena = self.arena_for(queue, plan)?;
         let mut list = Vec::with_capacity(plan.buffers.len());
-        let mut pages = Vec::new();
         for buffer in &plan.buffers {
             list.push(match buffer.placement {
                 _ if buffer.lifetime.is_empty() => None,
@@ -120,17 +112,12 @@ impl Memory {
                     })?;
                     Some(part)
                 }
-                Placement::Persistent => {
-                    let shared = self.shared(queue, plan, buffer)?;
-                    pages.extend(shared.pages.clone());
-                    Some(shared.memory.clone())
-                }
+                Placement::Persistent => Some(self.shared(queue, plan, buffer)?),
             });
         }
         Ok(Buffers {
             list,
             _arena: arena,
-            _pages: pages,
         })
     }
 
@@ -154,11 +141,7 @@ impl Memory {
         let mut regions = Regions::new();
         for bytes in plan.regions() {
             match self.allocate(queue, plan, "the arena", bytes, bytes.min(16)) {
-                Ok((memory, pages)) => regions.push(Region {
-                    memory,
-                    bytes,
-                    _pages: pages,
-                }),
+                Ok(memory) => regions.push(Region { memory, bytes }),
                 Err(fault) => {
                     self.allocated_bytes -= bytes_of(&regions);
                     return Err(fault);
@@ -171,12 +154,7 @@ impl Memory {
     }
 
     /// A persistent buffer: the one of this name, or a new one full of zeros.
-    fn shared(
-        &mut self,
-        queue: &Queue,
-        plan: &Plan,
-        buffer: &Buffer,
-    ) -> Result<&Persistent, Diagnostic> {
+    fn shared(&mut self, queue: &Queue, plan: &Plan, buffer: &Buffer) -> Result<Mem, Diagnostic> {
         let element_bytes = buffer.element.bytes(plan.precision);
         if let Some(known) = self.persistent.get(&buffer.name) {
             assert!(
@@ -191,19 +169,27 @@ impl Memory {
                 known.element_bytes,
                 known.bytes,
             );
-        } else {
-            let (name, bytes) = (buffer.name.to_string(), buffer.bytes);
-            let (memory, pages) = self.allocate(queue, plan, &name, bytes, bytes)?;
-            let new = Persistent {
-                memory,
-                pages,
-                bytes,
-                elements: buffer.elements,
-                element_bytes,
-            };
-            self.persistent.insert(buffer.name.clone(), new);
+            return Ok(known.memory.clone());
         }
-        Ok(&self.persistent[&buffer.name])
+        let memory = self.allocate(
+            queue,
+            plan,
+            &buffer.name.to_string(),
+            buffer.bytes,
+            buffer.bytes,
+        )?;
+        let shared = memory.clone();
+        let (bytes, elements) = (buffer.bytes, buffer.elements);
+        self.persistent.insert(
+            buffer.name.clone(),
+            Persistent {
+                memory,
+                bytes,
+                elements,
+                element_bytes,
+            },
+        );
+        Ok(shared)
     }
 
     /// Allocates, zeroes the first bytes, and counts.
@@ -214,14 +200,13 @@ impl Memory {
         name: &str,
         bytes: u64,
         zeros: u64,
-    ) -> Result<(Mem, Option<Arc<Pages>>), Diagnostic> {
-        let pages = Pages::worthwhile(&queue.found.limits, bytes);
-        let made = create(queue, bytes, pages.as_ref())
+    ) -> Result<Mem, Diagnostic> {
+        let made = create(queue, bytes)
             .and_then(|memory| queue.zero(&memory, zeros as usize).map(|()| memory));
         match made {
             Ok(memory) => {
                 self.allocated_bytes += bytes;
-                Ok((memory, pages.map(Arc::new)))
+                Ok(memory)
             }
             Err(failure) if failure.is_memory() => {
                 let free = queue
@@ -294,31 +279,19 @@ impl Memory {
     }
 }
 
-/// Memory that nobody has written to, for kernels whose results nobody reads.
-pub fn scratch(queue: &Queue, bytes: u64) -> Result<Region, Failure> {
-    let pages = Pages::worthwhile(&queue.found.limits, bytes).map(Arc::new);
-    let memory = create(queue, bytes, pages.as_deref())?;
-    Ok(Region {
-        memory,
-        bytes,
-        _pages: pages,
-    })
-}
-
-/// A buffer, in `pages` where there are some.
-fn create(queue: &Queue, bytes: u64, pages: Option<&Pages>) -> Result<Mem, Failure> {
-    let (flag, start) = match pages {
-        Some(pages) => (ffi::CL_MEM_USE_HOST_PTR, pages.start().cast()),
-        None => (0, ptr::null_mut()),
-    };
+/// A buffer that holds anything.
+///
+/// # Errors
+/// The call that failed.
+pub fn create(queue: &Queue, bytes: u64) -> Result<Mem, Failure> {
     let handle = created("clCreateBuffer", |status| {
-        // SAFETY: the context is valid; host memory, where it is given, is as long and outlives the buffer.
+        // SAFETY: the context is valid; no host memory is given.
         unsafe {
             ffi::clCreateBuffer(
                 queue.context.as_ptr(),
-                ffi::CL_MEM_READ_WRITE | flag,
+                ffi::CL_MEM_READ_WRITE,
                 bytes as usize,
-                start,
+                ptr::null_mut(),
                 status,
             )
         }

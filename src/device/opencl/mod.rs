@@ -1,8 +1,8 @@
 //! The OpenCL engine: runs plans on any OpenCL device, and starts where there is none.
 //!
 //! Flow: [`platform`] finds and chooses a device -> [`queue`] opens it -> [`program`] builds a plan's kernels, each a
-//! [`unit`] (on CPUs all in one [`bundle`]), with [`cache`] on disk and a [`finisher`] beside it -> [`memory`] places its buffers -> [`step`] sets
-//! the kernels' arguments -> [`OpenClDevice`] runs them. [`loader`] and [`functions`] open libOpenCL at the first call;
+//! [`unit`] (on CPUs all in one [`bundle`]), with [`cache`] on disk and a [`finisher`] beside it -> [`memory`] places its
+//! buffers -> [`step`] sets the kernels' arguments -> [`OpenClDevice`] runs them. [`loader`] and [`functions`] open libOpenCL at the first call;
 //! [`call`] turns statuses into errors.
 //!
 //! Invariant: this folder is the only place with OpenCL types and with `unsafe`.
@@ -16,7 +16,6 @@ pub mod finisher;
 mod functions;
 mod loader;
 mod memory;
-mod pages;
 pub mod platform;
 mod program;
 mod queue;
@@ -188,7 +187,10 @@ impl OpenClDevice {
         for (step, kernel) in plan.steps.iter().zip(&kernels) {
             let made = programs.kernel(queue, plan.precision, kernel)?;
             let grid = Grid::new(kernel.global, kernel.local);
-            let prepared = Prepared::new(made, grid, step, &buffers, plan.precision);
+            let prepared = {
+                let buffer = |id: BufferId| buffers.get(id.0);
+                Prepared::new(made, grid, &step.call.arguments, buffer, plan.precision)
+            };
             let work = || {
                 format!(
                     "while the step `{}`, kernel `{}`, was prepared",

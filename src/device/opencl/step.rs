@@ -6,12 +6,9 @@ use ocl::core::ffi;
 use ocl::core::{Kernel, Mem};
 
 use super::call::{Failure, check};
-use super::finisher::Passed;
-use super::memory::Buffers;
 use super::queue::{Grid, Queue, Timed};
-use crate::op::emit::{Argument, Scalar, Scalars};
+use crate::op::emit::{Argument, BufferId, Scalar, Scalars};
 use crate::op::real::Precision;
-use crate::plan::Step;
 
 /// A step that can be launched.
 #[derive(Debug)]
@@ -24,21 +21,21 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Sets a new kernel's buffers, which must outlive this value.
+    /// Sets a new kernel's arguments; what `buffer` gives must outlive this value.
     ///
     /// # Errors
     /// The call that failed.
-    pub fn new(
+    pub fn new<'b>(
         kernel: Kernel,
         grid: Grid,
-        step: &Step,
-        buffers: &Buffers,
+        arguments: &[Argument],
+        buffer: impl Fn(BufferId) -> &'b Mem,
         precision: Precision,
     ) -> Result<Self, Failure> {
         let mut scalars = Vec::new();
-        for (index, argument) in (0..).zip(&step.call.arguments) {
+        for (index, argument) in (0..).zip(arguments) {
             match argument {
-                Argument::Buffer(id, _) => set(&kernel, index, &buffers.get(id.0).as_ptr())?,
+                Argument::Buffer(id, _) => set(&kernel, index, &buffer(*id).as_ptr())?,
                 Argument::Scalar(scalar) => scalars.push((index, *scalar)),
                 Argument::Size(value) => set(&kernel, index, value)?,
                 Argument::Int(value) => {
@@ -51,35 +48,6 @@ impl Prepared {
             kernel,
             grid,
             scalars,
-            precision,
-        })
-    }
-
-    /// Sets a new kernel's arguments as [`super::finisher`] has them, each buffer the same one.
-    ///
-    /// # Errors
-    /// The call that failed.
-    pub fn passing(
-        kernel: Kernel,
-        grid: Grid,
-        arguments: &[Passed],
-        buffer: &Mem,
-        precision: Precision,
-    ) -> Result<Self, Failure> {
-        for (index, argument) in (0..).zip(arguments) {
-            match (argument, precision) {
-                (Passed::Buffer, _) => set(&kernel, index, &buffer.as_ptr()),
-                (Passed::Size(value), _) => set(&kernel, index, value),
-                (Passed::Int(value), _) => set(&kernel, index, value),
-                (Passed::Rate, Precision::F32) => set(&kernel, index, &0.0_f32),
-                (Passed::Rate, Precision::F64) => set(&kernel, index, &0.0_f64),
-                (Passed::Word, _) => set(&kernel, index, &0_u32),
-            }?;
-        }
-        Ok(Self {
-            kernel,
-            grid,
-            scalars: Vec::new(),
             precision,
         })
     }
