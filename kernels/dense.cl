@@ -20,7 +20,6 @@
 
 #define PANELS ((OC + NR - 1) / NR)
 #define ROWS_OF(T) const int T##_O, const int T##_W
-#define FOR_TILE_OF(R, m, v) _Pragma("unroll") for (int m = 0; m < R; ++m) _Pragma("unroll") for (int v = 0; v < NV; ++v)
 
 #ifdef DENSE_FORWARD
 // One work-item: SIDE neighbouring panels of ROWS rows. A block of DEPTH weights of a panel stays in the first cache while all tiles
@@ -30,18 +29,18 @@
     {                                                                                           \
         REALV acc[R][NV];                                                                       \
         if (k0 == 0)                                                                            \
-            FOR_TILE_OF(R, m, v) acc[m][v] = (REALV)(0);                                        \
+            FOR_ROWS(0, R, m, v) acc[m][v] = (REALV)(0);                                        \
         else                                                                                    \
-            FOR_TILE_OF(R, m, v) acc[m][v] = VLOAD(sum + (row + m) * NR + v * VW);              \
+            FOR_ROWS(0, R, m, v) acc[m][v] = VLOAD(sum + (row + m) * NR + v * VW);              \
         for (int j = row * (DEPTH * NR / ROWS); j < (row + R) * (DEPTH * NR / ROWS); j += 64 / (int)sizeof(REAL)) \
             PREFETCH(b + DEPTH * NR + j);                                                       \
         __global const REAL *a = src + SRC_O + (size_t)(first + row) * SRC_W + k0;              \
         for (int k = 0; k < count; ++k) {                                                       \
             REALV w[NV];                                                                        \
             _Pragma("unroll") for (int v = 0; v < NV; ++v) w[v] = VLOAD(b + k * NR + v * VW);   \
-            FOR_TILE_OF(R, m, v) acc[m][v] += (REALV)(a[m * SRC_W + k]) * w[v];                 \
+            FOR_ROWS(0, R, m, v) acc[m][v] += (REALV)(a[m * SRC_W + k]) * w[v];                 \
         }                                                                                       \
-        FOR_TILE_OF(R, m, v) VSTORE(acc[m][v], sum + (row + m) * NR + v * VW);                  \
+        FOR_ROWS(0, R, m, v) VSTORE(acc[m][v], sum + (row + m) * NR + v * VW);                  \
     }
 __kernel void dense_forward(__global const REAL *restrict src, __global const REAL *restrict weight,
 #ifdef BIAS
@@ -101,9 +100,9 @@ __kernel void dense_transpose(__global const REAL *restrict d_dst, __global REAL
     {                                                                                           \
         REALV acc[R][NV];                                                                       \
         if (p0 == 0)                                                                            \
-            FOR_TILE_OF(R, m, v) acc[m][v] = (REALV)(0);                                        \
+            FOR_ROWS(0, R, m, v) acc[m][v] = (REALV)(0);                                        \
         else                                                                                    \
-            FOR_TILE_OF(R, m, v) acc[m][v] = VLOAD(sums + (i + m) * WHOLE + n + v * VW);        \
+            FOR_ROWS(0, R, m, v) acc[m][v] = VLOAD(sums + (i + m) * WHOLE + n + v * VW);        \
         for (int panel = p0; panel < p1; ++panel) {                                             \
             __global const REAL *a = weight + ((size_t)panel * IC + first + i) * NR;            \
             __global const REAL *b = transposed + (size_t)panel * NR * WHOLE + n;               \
@@ -111,10 +110,10 @@ __kernel void dense_transpose(__global const REAL *restrict d_dst, __global REAL
             for (int o = 0; o < count; ++o) {                                                   \
                 REALV d[NV];                                                                    \
                 _Pragma("unroll") for (int v = 0; v < NV; ++v) d[v] = VLOAD(b + o * WHOLE + v * VW); \
-                FOR_TILE_OF(R, m, v) acc[m][v] += (REALV)(a[m * NR + o]) * d[v];                \
+                FOR_ROWS(0, R, m, v) acc[m][v] += (REALV)(a[m * NR + o]) * d[v];                \
             }                                                                                   \
         }                                                                                       \
-        FOR_TILE_OF(R, m, v) VSTORE(acc[m][v], sums + (i + m) * WHOLE + n + v * VW);            \
+        FOR_ROWS(0, R, m, v) VSTORE(acc[m][v], sums + (i + m) * WHOLE + n + v * VW);            \
     }
 __kernel void dense_backward_data(__global const REAL *restrict weight, __global const REAL *restrict transposed,
                                   __global REAL *restrict d_src, ROWS_OF(D_SRC), const int IC, const int OC,
@@ -156,7 +155,7 @@ __kernel void dense_backward_data(__global const REAL *restrict weight, __global
         PREFETCH(velocity + at + AHEAD * R * NR + j);                                           \
     }
 #define WEIGHT_TILE_END(R)                                                                      \
-    FOR_TILE_OF(R, m, v)                                                                        \
+    FOR_ROWS(0, R, m, v)                                                                        \
     {                                                                                           \
         const size_t place = at + m * NR + v * VW;                                              \
         REALV w = VLOAD(value + place), change = VLOAD(velocity + place);                       \
@@ -166,19 +165,19 @@ __kernel void dense_backward_data(__global const REAL *restrict weight, __global
     }
 #else
 #define WEIGHT_TILE_FETCH(R)
-#define WEIGHT_TILE_END(R) FOR_TILE_OF(R, m, v) VSTORE(acc[m][v], sums + at + m * NR + v * VW);
+#define WEIGHT_TILE_END(R) FOR_ROWS(0, R, m, v) VSTORE(acc[m][v], sums + at + m * NR + v * VW);
 #endif
 #define WEIGHT_TILE(R)                                                                          \
     {                                                                                           \
         const size_t at = ((size_t)panel * IC + first + i) * NR;                                \
         REALV acc[R][NV];                                                                       \
-        FOR_TILE_OF(R, m, v) acc[m][v] = (REALV)(0);                                            \
+        FOR_ROWS(0, R, m, v) acc[m][v] = (REALV)(0);                                            \
         __global const REAL *a = src + SRC_O + first + i;                                       \
         WEIGHT_TILE_FETCH(R)                                                                    \
         for (int n = 0; n < M; ++n) {                                                           \
             REALV d[NV];                                                                        \
             _Pragma("unroll") for (int v = 0; v < NV; ++v) d[v] = VLOAD(upstream + n * NR + v * VW); \
-            FOR_TILE_OF(R, m, v) acc[m][v] += (REALV)(a[(size_t)n * SRC_W + m]) * d[v];         \
+            FOR_ROWS(0, R, m, v) acc[m][v] += (REALV)(a[(size_t)n * SRC_W + m]) * d[v];         \
         }                                                                                       \
         WEIGHT_TILE_END(R)                                                                      \
     }

@@ -34,7 +34,9 @@ inline REALV load_part(__global const REAL *p, const int valid)
 #endif
 
 // A register tile: MR rows of NV vectors of VW numbers.
-#define FOR_TILE(m, v) _Pragma("unroll") for (int m = 0; m < MR; ++m) _Pragma("unroll") for (int v = 0; v < NV; ++v)
+#define FOR_ROWS(first, last, m, v) \
+    _Pragma("unroll") for (int m = first; m < last; ++m) _Pragma("unroll") for (int v = 0; v < NV; ++v)
+#define FOR_TILE(m, v) FOR_ROWS(0, MR, m, v)
 
 // Stores one row of a tile at p, of which `valid` columns exist.
 #define STORE_ROW(p, row, valid)                                                                \
@@ -46,13 +48,14 @@ inline REALV load_part(__global const REAL *p, const int valid)
         for (int lane = 0; lane < (valid); ++lane) (p)[lane] = tail[lane];                      \
     }
 
-// acc[m] += a[m * A_STEP] * b[0 .. NR] for COUNT steps: a advances by 1, b by NR.
-#define MULTIPLY_RUN(acc, a, A_STEP, b, COUNT)                                                  \
+// acc[m] += a[PLACE] * b[0 .. NR] for COUNT steps and rows m from FIRST to LAST: a advances by 1, b by NR. PLACE may name m.
+#define MULTIPLY(acc, FIRST, LAST, a, PLACE, b, COUNT)                                          \
     for (int k = 0; k < (COUNT); ++k) {                                                         \
         REALV w[NV];                                                                            \
         _Pragma("unroll") for (int v = 0; v < NV; ++v) w[v] = VLOAD((b) + k * NR + v * VW);     \
-        FOR_TILE(m, v) acc[m][v] += (REALV)((a)[m * (A_STEP) + k]) * w[v];                      \
+        FOR_ROWS(FIRST, LAST, m, v) acc[m][v] += (REALV)((a)[(PLACE) + k]) * w[v];              \
     }
+#define MULTIPLY_RUN(acc, a, A_STEP, b, COUNT) MULTIPLY(acc, 0, MR, a, m * (A_STEP), b, COUNT)
 
 // Stores the numbers of a vector that exist: `valid`, or all.
 #define STORE_PART(p, value, valid)                                                             \

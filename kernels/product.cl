@@ -137,23 +137,15 @@ __kernel void product_backward_weight_naive(__global const REAL *src, __global c
 #endif
 #define WIDE (MR / TALL)
 #define PIXEL(m) ((m) / WIDE * (SY * SRC_H) + (m) % WIDE * (SX * SRC_W))
-#define FOR_PIXELS(FIRST, LAST, m, v) \
-    _Pragma("unroll") for (int m = FIRST; m < LAST; ++m) _Pragma("unroll") for (int v = 0; v < NV; ++v)
-#define MULTIPLY_PIXELS(FIRST, LAST, a, b, COUNT)                                               \
-    for (int k = 0; k < (COUNT); ++k) {                                                         \
-        REALV w[NV];                                                                            \
-        _Pragma("unroll") for (int v = 0; v < NV; ++v) w[v] = VLOAD((b) + k * NR + v * VW);     \
-        FOR_PIXELS(FIRST, LAST, m, v) acc[m][v] += (REALV)((a)[PIXEL(m) + k]) * w[v];           \
-    }
 #if RUN > BLOCK
 #define MULTIPLY_PART(FIRST, LAST)                                                              \
     for (int k0 = 0; k0 < RUN; k0 += BLOCK) {                                                   \
         const int count = min(BLOCK, RUN - k0);                                                 \
-        MULTIPLY_PIXELS(FIRST, LAST, a + k0, b + k0 * NR, count)                                \
-        FOR_PIXELS(FIRST, LAST, m, v) { total[m][v] += acc[m][v]; acc[m][v] = (REALV)(0); }     \
+        MULTIPLY(acc, FIRST, LAST, a + k0, PIXEL(m), b + k0 * NR, count)                        \
+        FOR_ROWS(FIRST, LAST, m, v) { total[m][v] += acc[m][v]; acc[m][v] = (REALV)(0); }     \
     }
 #else
-#define MULTIPLY_PART(FIRST, LAST) MULTIPLY_PIXELS(FIRST, LAST, a, b, RUN)
+#define MULTIPLY_PART(FIRST, LAST) MULTIPLY(acc, FIRST, LAST, a, PIXEL(m), b, RUN)
 #endif
 __kernel void product_forward_tiled(__global const REAL *src, __global const REAL *weight,
 #ifdef BIAS

@@ -2,9 +2,9 @@
 //!
 //! Nothing is ever half-written: a file is made beside its place, brought to the disk and renamed.
 
-use std::fs;
 use std::io::{self, ErrorKind, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use crate::diagnostic::{Code, Diagnostic};
 
@@ -14,6 +14,17 @@ use crate::diagnostic::{Code, Diagnostic};
 /// E0501 there is no such file; E0901 it cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
     fs::read(path).map_err(|error| unreadable(path, &error))
+}
+
+/// A folder of the user's: the one that the environment variable `own` names, else `name` in the folder that `base` names or,
+/// without it, in the home's `usual` one for such; none where there is no home.
+pub fn of_user(own: &str, base: &str, usual: &str, name: &str) -> Option<PathBuf> {
+    let variable = |name: &str| {
+        let value = env::var_os(name).filter(|value| !value.is_empty());
+        value.map(PathBuf::from)
+    };
+    let home = || Some(variable("HOME")?.join(usual));
+    variable(own).or_else(|| Some(variable(base).or_else(home)?.join(name)))
 }
 
 /// E0501 for a file or folder that is not there, E0901 for one that cannot be read.

@@ -1,37 +1,29 @@
 //! `netc bench`: how fast a network runs here, and which layers take the time.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::files::{self, NetworkFile};
-use super::job::{MOST_AT_ONCE, planned};
+use super::files::NetworkFile;
+use super::job::{MOST_AT_ONCE, Setting, planned};
 use super::table::{Align, Table};
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, grouped, machine, open_device};
 use crate::ir::Graph;
 use crate::op::emit::{Access, Step};
+use crate::plan::Plan;
 use crate::plan::budget::Job;
-use crate::plan::{Mode, Plan};
 use crate::run::bench::peak::{self, Peak};
 use crate::run::bench::{Effort, Measured, measure};
-use crate::run::session::{Session, optimizer, recipe};
+use crate::run::session::{Session, optimizer};
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
     #[command(flatten)]
     network: NetworkFile,
-    /// The hyperparameters; otherwise the .toml beside the network, where there is one
-    #[arg(long, value_name = "TOML")]
-    config: Option<PathBuf>,
-    /// The input's shape where the file has none
-    #[arg(long, value_name = "CxHxW")]
-    input: Option<String>,
-    /// Training steps, not inference
-    #[arg(long)]
-    train: bool,
+    #[command(flatten)]
+    setting: Setting,
     /// Every step of the plan, not only every layer
     #[arg(long)]
     steps: bool,
@@ -109,20 +101,10 @@ struct Row {
 impl Bench {
     /// Runs it.
     pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        let input = files::input(self.input.as_deref())?;
-        let beside = self.network.beside("toml");
-        let config = self.config.as_deref().or(beside.as_deref());
-        let (config, faults) = files::config(config, &self.running.assignments())?;
-        let network = self.network.read()?;
-        let (graph, mut found) = network.graph(&recipe(&config), input);
-        found.append(faults);
-        output.diagnostics(&found);
-        let Some(graph) = graph.filter(|_| !found.has_errors()) else {
+        let opened = self.setting.open(&self.network, &self.running, output)?;
+        let Some((config, graph)) = opened else {
             return Ok(PROBLEMS);
         };
-        if !graph.is_shaped() {
-            return Err(Failure::Usage(files::NO_INPUT.into()));
-        }
         let mut device = open_device(&config)?;
         let machine = machine(&config, &*device, output)?;
         let peak = peak::measure(&mut *device, &machine)?;
@@ -130,7 +112,7 @@ impl Bench {
         let name = device.description().name.clone();
         let job = Job {
             graph: &graph,
-            optimizer: self.train.then(|| optimizer(&config)),
+            optimizer: self.setting.train.then(|| optimizer(&config)),
             machine,
             device: &name,
         };
@@ -139,11 +121,7 @@ impl Bench {
         let mut session = Session::load(graph, device, plans)?;
         session.initialize(config.train.seed)?;
         let load = start.elapsed();
-        let mode = if self.train {
-            Mode::Training
-        } else {
-            Mode::Inference
-        };
+        let mode = self.setting.mode();
         let effort = Effort {
             windows: self.windows as usize,
             window: Duration::from_secs_f64(self.seconds),
@@ -335,13 +313,5 @@ fn speed(images: f64) -> String {
         format!("{images:.2}")
     } else {
         grouped(images.round() as u64)
-    }
-}
-
-impl NetworkFile {
-    /// The file of the same name with another ending, where there is one.
-    pub(super) fn beside(&self, ending: &str) -> Option<PathBuf> {
-        let path = self.path().filter(|path| *path != Path::new("-"))?;
-        Some(path.with_extension(ending)).filter(|path| path.is_file())
     }
 }

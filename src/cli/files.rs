@@ -38,6 +38,12 @@ impl NetworkFile {
         self.file.as_deref()
     }
 
+    /// The file of the same name with another ending, where there is one.
+    pub fn beside(&self, ending: &str) -> Option<PathBuf> {
+        let path = self.path().filter(|path| *path != Path::new("-"))?;
+        Some(path.with_extension(ending)).filter(|path| path.is_file())
+    }
+
     /// Reads it.
     pub fn read(&self) -> Result<Network, Diagnostic> {
         match (&self.file, &self.expr) {

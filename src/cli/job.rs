@@ -1,10 +1,66 @@
-//! What commands that run share: the batch and the plans that a configuration asks for.
+//! What commands that run share: the network with its configuration, and the batch and plans that this asks for.
 
-use super::Running;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::files::{self, NetworkFile};
+use super::{Failure, Output, Running};
 use crate::config::{Batch, Config};
 use crate::diagnostic::Diagnostic;
+use crate::ir::Graph;
+use crate::plan::Mode;
 use crate::plan::budget::{Job, Plans};
-use crate::run::session::batch_suffices;
+use crate::run::session::{batch_suffices, recipe};
+
+/// What commands that measure a network take beside it.
+#[derive(Debug, Args)]
+pub struct Setting {
+    /// The hyperparameters; otherwise the .toml beside the network, where there is one
+    #[arg(long, value_name = "TOML")]
+    pub config: Option<PathBuf>,
+    /// The input's shape where the file has none
+    #[arg(long, value_name = "CxHxW")]
+    input: Option<String>,
+    /// Training steps, not inference
+    #[arg(long)]
+    pub train: bool,
+}
+
+impl Setting {
+    /// Training or inference.
+    pub fn mode(&self) -> Mode {
+        if self.train {
+            Mode::Training
+        } else {
+            Mode::Inference
+        }
+    }
+
+    /// The configuration, and the network with all its shapes. Problems are shown; with errors there is nothing.
+    pub fn open(
+        &self,
+        network: &NetworkFile,
+        running: &Running,
+        output: &Output,
+    ) -> Result<Option<(Config, Graph)>, Failure> {
+        let input = files::input(self.input.as_deref())?;
+        let beside = network.beside("toml");
+        let config = self.config.as_deref().or(beside.as_deref());
+        let (config, faults) = files::config(config, &running.assignments())?;
+        let network = network.read()?;
+        let (graph, mut found) = network.graph(&recipe(&config), input);
+        found.append(faults);
+        output.diagnostics(&found);
+        let Some(graph) = graph.filter(|_| !found.has_errors()) else {
+            return Ok(None);
+        };
+        if !graph.is_shaped() {
+            return Err(Failure::Usage(files::NO_INPUT.into()));
+        }
+        Ok(Some((config, graph)))
+    }
+}
 
 /// Images of a batch where as many as fit are asked for: more are no faster.
 pub const MOST_AT_ONCE: usize = 1024;

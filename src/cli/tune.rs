@@ -1,13 +1,13 @@
 //! `netc tune`: kernel variants measured on this device, and the best kept for it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
 
 use super::files::{self, NetworkFile};
-use super::job::{MOST_AT_ONCE, planned};
+use super::job::{MOST_AT_ONCE, Setting, planned};
 use super::progress::write_line;
 use super::table::{Align, Table};
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, grouped, machine, open_device};
@@ -17,29 +17,18 @@ use crate::op::emit::Machine;
 use crate::op::tuning::{NUMBERS, Number, Tuning};
 use crate::plan::Mode;
 use crate::plan::budget::Job;
-use crate::run::session::{optimizer, recipe};
+use crate::run::session::optimizer;
 use crate::run::tune::{Found, Search, Trial, Verdict};
 use crate::run::tuned::Kept;
 
 /// Arguments of `tune`.
 #[derive(Debug, Args)]
 #[command(mut_group("NetworkFile", |group| group.required(false)))]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
 pub struct Tune {
     #[command(flatten)]
     network: Option<NetworkFile>,
-    /// The hyperparameters; otherwise the .toml beside the network, where there is one
-    #[arg(long, value_name = "TOML")]
-    config: Option<PathBuf>,
-    /// The input's shape where the file has none
-    #[arg(long, value_name = "CxHxW")]
-    input: Option<String>,
-    /// Measure training steps, not inference
-    #[arg(long)]
-    train: bool,
+    #[command(flatten)]
+    setting: Setting,
     /// After so long no further value is tried
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = super::bench::seconds)]
     budget: f64,
@@ -132,7 +121,8 @@ impl Tune {
     }
 
     fn reset(&self, output: &Output) -> Result<Exit, Failure> {
-        let (config, faults) = files::config(self.config.as_deref(), &self.running.assignments())?;
+        let (config, faults) =
+            files::config(self.setting.config.as_deref(), &self.running.assignments())?;
         output.diagnostics(&faults);
         if faults.has_errors() {
             return Ok(PROBLEMS);
@@ -158,27 +148,17 @@ impl Tune {
     }
 
     fn search(&self, network: &NetworkFile, output: &Output) -> Result<Exit, Failure> {
-        let input = files::input(self.input.as_deref())?;
-        let beside = network.beside("toml");
-        let config = self.config.as_deref().or(beside.as_deref());
-        let (config, faults) = files::config(config, &self.running.assignments())?;
-        let network = network.read()?;
-        let (graph, mut found) = network.graph(&recipe(&config), input);
-        found.append(faults);
-        output.diagnostics(&found);
-        let Some(graph) = graph.filter(|_| !found.has_errors()) else {
+        let opened = self.setting.open(network, &self.running, output)?;
+        let Some((config, graph)) = opened else {
             return Ok(PROBLEMS);
         };
-        if !graph.is_shaped() {
-            return Err(Failure::Usage(files::NO_INPUT.into()));
-        }
         let device = open_device(&config)?;
         let machine = machine(&config, &*device, output)?;
         let (description, limits) = (device.description().clone(), *device.limits());
         drop(device);
         let job = Job {
             graph: &graph,
-            optimizer: self.train.then(|| optimizer(&config)),
+            optimizer: self.setting.train.then(|| optimizer(&config)),
             machine,
             device: &description.name,
         };
@@ -207,11 +187,7 @@ impl Tune {
             open: &|| device::open(&description.selector),
             budget: Duration::from_secs_f64(self.budget),
         };
-        let mode = if self.train {
-            Mode::Training
-        } else {
-            Mode::Inference
-        };
+        let mode = self.setting.mode();
         write_line(&format!(
             "measuring {} of {} in batches of {batch} ({}) on {} for about {} s",
             mode.word(),

@@ -127,6 +127,14 @@ fn build(arguments: &Arguments<'_>, _: &Recipe, sink: &mut Diagnostics) -> Optio
     })
 }
 
+/// Windows of 2 x 2 beside each other.
+const HALVING: Window = Window {
+    size: Size::square(2),
+    stride: Size::square(2),
+    pad: Size::square(0),
+    ceil: false,
+};
+
 /// Which way a kernel goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pass {
@@ -344,13 +352,17 @@ impl Op for Pool {
     }
 
     fn halves(&self, input: Shape) -> bool {
-        let two = Size::square(2);
-        let fits = |w: &Window| w.size == two && w.stride == two && w.pad == Size::square(0);
+        let Some(window) = self.window else {
+            return false;
+        };
         // With `ceil` an odd image has a last window that is cut.
         let [_, height, width] = input.dimensions();
-        let whole = |w: &Window| !w.ceil || (height % 2, width % 2) == (0, 0);
-        let windows = self.window.as_ref();
-        self.reduction == Reduction::Max && windows.is_some_and(|w| fits(w) && whole(w))
+        let whole = !window.ceil || (height % 2, width % 2) == (0, 0);
+        let window = Window {
+            ceil: false,
+            ..window
+        };
+        self.reduction == Reduction::Max && whole && window == HALVING
     }
 
     fn pooling(&self, site: &Site, ledger: &mut Ledger) -> Pooling {

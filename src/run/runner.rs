@@ -100,25 +100,6 @@ impl Runner {
         })
     }
 
-    /// Writes numbers to a buffer as they are.
-    ///
-    /// # Errors
-    /// E0704 the device failed.
-    pub fn write_reals(
-        &self,
-        device: &mut dyn Device,
-        buffer: BufferId,
-        values: &[f64],
-    ) -> Result<(), Diagnostic> {
-        match self.plan.precision {
-            Precision::F32 => {
-                let narrow: Vec<f32> = values.iter().map(|&v| v as f32).collect();
-                device.write(self.loaded, buffer, bytemuck::cast_slice(&narrow))
-            }
-            Precision::F64 => device.write(self.loaded, buffer, bytemuck::cast_slice(values)),
-        }
-    }
-
     /// Writes 32-bit integers: labels.
     ///
     /// # Errors

@@ -4,9 +4,8 @@
 //! they are missed, these took minutes of measuring and change the last bits of results. A file that cannot be used is
 //! told of, and the built-in numbers count.
 
-use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 use sha2::{Digest as _, Sha256};
 use toml::de::DeValue;
@@ -35,15 +34,8 @@ impl Kept {
     /// The user's numbers for a device: in `NETC_TUNING_DIR`, else in `netc/tuned` of `XDG_STATE_HOME`, else in
     /// `~/.local/state/netc/tuned`, else nowhere.
     pub fn of_user(device: &Description) -> Self {
-        let variable = |name: &str| {
-            env::var_os(name)
-                .filter(|value: &OsString| !value.is_empty())
-                .map(PathBuf::from)
-        };
-        let state = |base: PathBuf| base.join("netc").join("tuned");
-        let folder = variable(FOLDER_VARIABLE)
-            .or_else(|| variable("XDG_STATE_HOME").map(state))
-            .or_else(|| variable("HOME").map(|home| state(home.join(".local").join("state"))));
+        let (base, usual) = ("XDG_STATE_HOME", ".local/state");
+        let folder = file::of_user(FOLDER_VARIABLE, base, usual, "netc/tuned");
         Self::at(folder.as_deref(), device)
     }
 

@@ -4,12 +4,13 @@
 //! magic, version, key and checksum are all right (drivers take damaged binaries badly: PoCL aborts); otherwise it
 //! counts as absent and is replaced. A folder that cannot be written costs time, never an error. Knows no OpenCL.
 
-use std::ffi::OsString;
+use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::{env, fs};
 
 use sha2::{Digest as _, Sha256};
+
+use crate::file;
 
 /// The environment variable that names the cache's folder.
 pub const FOLDER_VARIABLE: &str = "NETC_CACHE_DIR";
@@ -56,14 +57,7 @@ pub struct Cache {
 impl Cache {
     /// The user's: `NETC_CACHE_DIR`, else `netc` in `XDG_CACHE_HOME`, else `~/.cache/netc`, else none.
     pub fn of_user() -> Self {
-        let variable = |name: &str| {
-            env::var_os(name)
-                .filter(|value: &OsString| !value.is_empty())
-                .map(PathBuf::from)
-        };
-        let folder = variable(FOLDER_VARIABLE)
-            .or_else(|| variable("XDG_CACHE_HOME").map(|base| base.join("netc")))
-            .or_else(|| variable("HOME").map(|home| home.join(".cache").join("netc")));
+        let folder = file::of_user(FOLDER_VARIABLE, "XDG_CACHE_HOME", ".cache", "netc");
         Self { folder }
     }
 

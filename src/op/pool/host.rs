@@ -7,11 +7,10 @@
 
 use rayon::prelude::*;
 
-use super::Geometry;
+use super::{Geometry, HALVING};
 use crate::op::activation::Function;
 use crate::op::emit::{Element, HostBuffers, RealRoutine, Scalars, elements, elements_mut, take};
 use crate::op::real::Real;
-use crate::op::shape::{Size, Window};
 use crate::op::vector::vectorized;
 use crate::op::view::View;
 
@@ -26,15 +25,12 @@ pub(in crate::op) struct MaxForward {
 impl MaxForward {
     /// Windows of 2 x 2 beside each other.
     pub(in crate::op) fn halving(src: View, dst: View, keep: bool) -> Self {
-        let two = Size::square(2);
-        let window = Window {
-            size: two,
-            stride: two,
-            pad: Size::square(0),
-            ceil: false,
-        };
         Self {
-            geometry: Geometry { window, src, dst },
+            geometry: Geometry {
+                window: HALVING,
+                src,
+                dst,
+            },
             keep,
         }
     }

@@ -11,7 +11,7 @@ use super::super::parameter::Panels;
 use super::super::view::{D_DST, D_SRC, DST, SRC, View};
 use super::host::{BackwardData, BackwardWeight, Forward, Transpose};
 use super::parts::Parts;
-use super::pooled::{Pooled, store};
+use super::pooled::Forwarded;
 use super::tile::Tile;
 use super::{Pooling, Product};
 
@@ -70,19 +70,15 @@ impl Product {
             act,
             bias: bias.is_some(),
         };
-        let call = match pooling {
-            Some(pooling) => {
-                let host = Pooled::new(host, self, pooling, bias.is_some());
-                Call::new(kernel, host)
-            }
-            None => Call::new(kernel, host),
+        let buffers = Forwarded {
+            src: site.source().buffer,
+            weight: site.parameters[0].value,
+            bias: bias.map(|bias| bias.value),
+            dst: site.destination.buffer,
+            pooling,
         };
-        let call = call
-            .read(site.source().buffer)
-            .read(site.parameters[0].value)
-            .read_some(bias.map(|bias| bias.value));
-        let call =
-            store(call, site.destination.buffer, pooling).multiply_adds(self.multiply_adds());
+        let call = buffers.call(kernel, host, self);
+        let call = call.multiply_adds(self.multiply_adds());
         ledger.step(site.named("forward"), Some(site.layer), call);
     }
 

@@ -23,8 +23,9 @@ use super::optimizer::Rule;
 use super::parameter::Panels;
 use super::shape::{Shape, Window};
 use super::view::View;
+use pooled::Forwarded;
 pub use pooled::Pooling;
-use winograd::{Forwarded, Winograd, of_input_gradient};
+use winograd::{Winograd, of_input_gradient};
 
 /// The geometry of one product.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -165,6 +166,10 @@ impl Product {
         machine: &Machine,
         ledger: &mut Ledger,
     ) {
+        let product = match pooling {
+            Some(_) => Arc::new(self.halved()),
+            None => Arc::clone(self),
+        };
         if let Some(form) = self.winograd(machine) {
             let prepared = site
                 .prepared
@@ -176,21 +181,19 @@ impl Product {
                 dst: site.destination.buffer,
                 pooling,
             };
-            let name = site.named("forward");
             let of = (site.layer, act);
-            match pooling {
-                Some(_) => {
-                    form.forward(name, &Arc::new(self.halved()), of, buffers, machine, ledger);
-                }
-                None => form.forward(name, self, of, buffers, machine, ledger),
-            }
-        } else if let Some(pooling) = pooling {
-            let product = Arc::new(self.halved());
-            product.direct_forward(site, (act, Some(pooling)), machine, ledger);
+            form.forward(
+                site.named("forward"),
+                &product,
+                of,
+                buffers,
+                machine,
+                ledger,
+            );
         } else if self.is_dense(machine) {
             self.dense_forward(site, act, machine, ledger);
         } else {
-            self.direct_forward(site, (act, None), machine, ledger);
+            product.direct_forward(site, (act, pooling), machine, ledger);
         }
     }
 

@@ -29,15 +29,51 @@ impl Pooling {
     }
 }
 
-/// A forward call's output: its own, or what [`Pooling`] stores of it.
-pub(super) fn store(call: Call, dst: BufferId, pooling: Option<Pooling>) -> Call {
-    let Some(pooling) = pooling else {
-        return call.write(dst);
-    };
-    let call = call.write(pooling.dst.buffer);
-    match pooling.place {
-        Some(place) => call.write(place),
-        None => call,
+/// The buffers of a forward product.
+#[derive(Clone, Copy, Debug)]
+pub struct Forwarded {
+    /// The input.
+    pub src: BufferId,
+    /// The weights, transformed.
+    pub weight: BufferId,
+    /// The biases.
+    pub bias: Option<BufferId>,
+    /// The output.
+    pub dst: BufferId,
+    /// The output instead, where the product pools it.
+    pub pooling: Option<Pooling>,
+}
+
+impl Forwarded {
+    /// The call of the product: its kernel, and the host form, whose output is pooled behind it where the kernel does so.
+    pub(super) fn call(
+        self,
+        kernel: impl Fn() -> Kernel + Send + Sync + 'static,
+        forward: impl RealRoutine + 'static,
+        product: &Product,
+    ) -> Call {
+        let call = match self.pooling {
+            None => Call::new(kernel, forward),
+            Some(pooling) => {
+                let keep = pooling.place.is_some();
+                let pooled = Pooled {
+                    forward,
+                    whole: product.dst,
+                    output: 2 + usize::from(self.bias.is_some()),
+                    pool: MaxForward::halving(product.dst, pooling.dst.view, keep),
+                };
+                Call::new(kernel, pooled)
+            }
+        };
+        let call = call
+            .read(self.src)
+            .read(self.weight)
+            .read_some(self.bias)
+            .write(self.pooling.map_or(self.dst, |pooling| pooling.dst.buffer));
+        match self.pooling.and_then(|pooling| pooling.place) {
+            Some(place) => call.write(place),
+            None => call,
+        }
     }
 }
 
@@ -55,28 +91,15 @@ impl Product {
 
 /// A forward product, pooled.
 #[derive(Debug)]
-pub(super) struct Pooled<F> {
+struct Pooled<F> {
     /// The product, which writes everything.
-    pub(super) forward: F,
+    forward: F,
     /// Where it does.
-    pub(super) whole: View,
+    whole: View,
     /// The place of its output among its buffers.
-    pub(super) output: usize,
+    output: usize,
     /// The pooling of that.
-    pub(super) pool: MaxForward,
-}
-
-impl<F> Pooled<F> {
-    /// A forward product that reads an input, weights and perhaps biases, and then writes.
-    pub(super) fn new(forward: F, product: &Product, pooling: Pooling, biased: bool) -> Self {
-        let whole = product.dst;
-        Self {
-            forward,
-            whole,
-            output: if biased { 3 } else { 2 },
-            pool: MaxForward::halving(whole, pooling.dst.view, pooling.place.is_some()),
-        }
-    }
+    pool: MaxForward,
 }
 
 impl<F: RealRoutine> RealRoutine for Pooled<F> {

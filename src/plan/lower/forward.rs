@@ -81,9 +81,8 @@ impl Lowering<'_> {
     /// Asks for a layer's forward steps; returns what it keeps. A layer whose output its reader pools waits for that.
     fn layer(&mut self, site: &Site, before: &[Option<Site>]) -> Vec<BufferId> {
         let node = &self.graph.nodes[site.layer];
-        let pooled = |layer: usize| before[layer].as_ref();
         if let [Feed::Node(source)] = node.feeds[..]
-            && let Some(source) = pooled(source).filter(|source| self.waits(source))
+            && let Some(source) = before[source].as_ref().filter(|site| self.waits(site))
         {
             let pooling = node.op.pooling(site, &mut self.ledger);
             let op = &self.graph.nodes[source.layer].op;

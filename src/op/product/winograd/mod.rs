@@ -14,9 +14,9 @@ use super::super::limits::Class;
 use super::super::name::Name;
 use super::super::parameter::Panels;
 use super::super::shape::{Size, Window};
-use super::pooled::{Pooled, store};
+use super::Product;
+use super::pooled::Forwarded;
 use super::tile::Tile;
-use super::{Pooling, Product};
 use host::{Forward, Gradient, Multiply, Source, Upstream, Weight};
 
 /// Numbers between slabs of neighbouring points (`PAD` of the kernels).
@@ -232,19 +232,9 @@ impl Winograd {
             act,
             bias: biased,
         };
-        let call = match buffers.pooling {
-            Some(pooling) => {
-                let host = Pooled::new(host, product, pooling, biased);
-                Call::new(kernel, host)
-            }
-            None => Call::new(kernel, host),
-        };
-        let call = call
-            .read(buffers.src)
-            .read(buffers.weight)
-            .read_some(buffers.bias);
         let stored = buffers.pooling.map_or(product.dst, |p| p.dst.view);
-        let call = store(call, buffers.dst, buffers.pooling)
+        let call = buffers
+            .call(kernel, host, product)
             .scratch(slabs)
             .ints(product.src.places())
             .ints(stored.places())
@@ -358,21 +348,6 @@ impl Winograd {
             .ints(channels);
         ledger.step(site.named("backward.weight"), layer, call);
     }
-}
-
-/// The buffers of a forward product.
-#[derive(Clone, Copy, Debug)]
-pub struct Forwarded {
-    /// The input.
-    pub src: BufferId,
-    /// The weights, transformed.
-    pub weight: BufferId,
-    /// The biases.
-    pub bias: Option<BufferId>,
-    /// The output.
-    pub dst: BufferId,
-    /// The output instead, where the product pools it.
-    pub pooling: Option<Pooling>,
 }
 
 /// How a chunk of images lies in the weight gradient's buffers.
