@@ -32,8 +32,9 @@
             FOR_ROWS(0, R, m, v) acc[m][v] = (REALV)(0);                                        \
         else                                                                                    \
             FOR_ROWS(0, R, m, v) acc[m][v] = VLOAD(sum + (row + m) * NR + v * VW);              \
-        for (int j = row * (DEPTH * NR / ROWS); j < (row + R) * (DEPTH * NR / ROWS); j += 64 / (int)sizeof(REAL)) \
-            PREFETCH(b + DEPTH * NR + j);                                                       \
+        if (ROWS > MR)                                                                          \
+            for (int j = row * (DEPTH * NR / ROWS); j < (row + R) * (DEPTH * NR / ROWS); j += 64 / (int)sizeof(REAL)) \
+                PREFETCH(b + DEPTH * NR + j);                                                   \
         __global const REAL *a = src + SRC_O + (size_t)(first + row) * SRC_W + k0;              \
         for (int k = 0; k < count; ++k) {                                                       \
             REALV w[NV];                                                                        \

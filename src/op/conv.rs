@@ -129,7 +129,9 @@ impl Convolution {
         let (rows, columns) = self.window.output(height, width).unwrap_or((1, 1));
         let (inputs, outputs) = (channels / self.groups, self.filters / self.groups);
         let output = (rows, columns);
-        let panel = match Winograd::choose(&self.window, output, (inputs, outputs), machine) {
+        // The same for every batch, since plans of several batches share the weights.
+        let channels = (inputs, outputs);
+        let panel = match Winograd::choose(&self.window, output, channels, usize::MAX, machine) {
             Some(_) => Winograd::tile(machine, outputs).columns(),
             None => Tile::panel(machine, columns, outputs),
         };

@@ -567,6 +567,9 @@ pub struct Machine {
     pub winograd: bool,
     /// The measured numbers by which kernels are chosen.
     pub tuning: Tuning,
+    /// Images of the plan's batch, over which what is made once for all of them is spread; as good as infinitely many for
+    /// what every plan on the machine has in common.
+    pub batch: usize,
 }
 
 impl Machine {
@@ -577,6 +580,7 @@ impl Machine {
             precision,
             winograd: true,
             tuning: Tuning::of(&limits),
+            batch: usize::MAX,
         }
     }
 }

@@ -108,6 +108,9 @@ numbers! {
     winograd_transform_cost: f64 = 0.5 to 500.0, Times(1.5);
     /// The time of a multiply-add of Winograd's products. A direct product's is 1.15.
     winograd_product_cost: f64 = 0.25 to 8.0, Times(1.25);
+    /// The time of a weight vector's transform to one point, in multiply-adds: once a batch, which decides where that is a
+    /// single small image (48 to 96 channels, 3x3, 2 cores Zen 3: 0.05 ms).
+    winograd_weight_cost: f64 = 0.0 to 500.0, Times(1.5);
 }
 
 /// The numbers by class of device.

@@ -4,6 +4,7 @@
 //! follow each other without waiting; only reading and [`Queue::finish`] wait.
 
 use std::ptr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ocl::core::ffi;
@@ -48,7 +49,14 @@ pub struct Queue {
     handle: CommandQueue,
     /// The context of the device alone.
     pub context: Context,
+    /// What the device may still be reading: short writes that nobody has waited for.
+    staged: Mutex<Vec<Vec<u8>>>,
 }
+
+/// Bytes up to which a write is not waited for: a copy of them takes less time than a thread that has to wake up.
+const SHORT: usize = 1 << 19;
+/// Short writes that are not waited for, at most.
+const MOST_STAGED: usize = 8;
 
 impl Queue {
     /// Opens a device.
@@ -85,6 +93,7 @@ impl Queue {
             found: found.clone(),
             handle,
             context,
+            staged: Mutex::default(),
         })
     }
 
@@ -93,17 +102,43 @@ impl Queue {
         failed(&self.found, failure, work)
     }
 
-    /// Copies `data` to the buffer's start and waits until that is done.
+    /// Copies `data` to the buffer's start, before all work that follows; the device is waited for where there is much of it.
     pub fn write(&self, buffer: &Mem, data: &[u8]) -> Result<(), Failure> {
         if data.is_empty() {
             return Ok(());
         }
-        // SAFETY: the call blocks until `data` was read; OpenCL refuses what goes past the buffer's end.
+        let mut staged = self.staged();
+        if data.len() > SHORT || staged.len() == MOST_STAGED {
+            // SAFETY: the call blocks until `data` was read.
+            unsafe { self.copy_in(buffer, data, ffi::CL_TRUE) }?;
+            // In order: what was asked for before is done.
+            staged.clear();
+            return Ok(());
+        }
+        staged.push(data.to_vec());
+        let copy = staged.last().map_or(&[][..], Vec::as_slice);
+        // SAFETY: the copy stays where it is until a call has waited for the device.
+        unsafe { self.copy_in(buffer, copy, ffi::CL_FALSE) }
+    }
+
+    fn staged(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// # Safety
+    /// `data` must stay valid until the device has read it: until the call returns, where `blocking` is `CL_TRUE`.
+    unsafe fn copy_in(
+        &self,
+        buffer: &Mem,
+        data: &[u8],
+        blocking: ffi::cl_bool,
+    ) -> Result<(), Failure> {
+        // SAFETY: the caller's promise; OpenCL refuses what goes past the buffer's end.
         let status = unsafe {
             ffi::clEnqueueWriteBuffer(
                 self.handle.as_ptr(),
                 buffer.as_ptr(),
-                ffi::CL_TRUE,
+                blocking,
                 0,
                 data.len(),
                 data.as_ptr().cast(),
@@ -134,7 +169,9 @@ impl Queue {
                 ptr::null_mut(),
             )
         };
-        check("clEnqueueReadBuffer", status)
+        check("clEnqueueReadBuffer", status)?;
+        self.staged().clear();
+        Ok(())
     }
 
     /// Writes zeros to the buffer's first bytes.
@@ -192,7 +229,19 @@ impl Queue {
     /// Waits until all work so far is done.
     pub fn finish(&self) -> Result<(), Failure> {
         // SAFETY: the queue is valid.
-        check("clFinish", unsafe { ffi::clFinish(self.handle.as_ptr()) })
+        check("clFinish", unsafe { ffi::clFinish(self.handle.as_ptr()) })?;
+        self.staged().clear();
+        Ok(())
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        let read = self.staged().is_empty();
+        if !read && self.finish().is_err() {
+            // The device may still read it.
+            std::mem::forget(std::mem::take(&mut *self.staged()));
+        }
     }
 }
 

@@ -55,7 +55,9 @@ impl Product {
             // Rows in equal parts, where the panels alone do not keep every core busy.
             let enough = 4 * on.limits.cores;
             let side = on.tuning.dense_side;
-            let side = if panels.count() >= side * enough {
+            // A few rows stay in the first cache anyway, and memory delivers one panel in a row faster than two in turn.
+            let few = rows <= Tile::forward(&on, rows, panels.panel).rows;
+            let side = if !few && panels.count() >= side * enough {
                 side
             } else {
                 1

@@ -136,7 +136,13 @@ impl Product {
     /// Winograd's filtering, where it is the fastest way.
     pub fn winograd(&self, machine: &Machine) -> Option<Winograd> {
         let channels = (self.panels.inputs, self.panels.outputs);
-        Winograd::choose(&self.window, self.output(), channels, machine)
+        Winograd::choose(
+            &self.window,
+            self.output(),
+            channels,
+            machine.batch,
+            machine,
+        )
     }
 
     /// See [`super::Op::prepare`].
@@ -236,7 +242,7 @@ impl Product {
             return None;
         }
         let channels = (self.panels.outputs, self.panels.inputs);
-        Winograd::choose(&self.window, self.input(), channels, machine)
+        Winograd::choose(&self.window, self.input(), channels, machine.batch, machine)
     }
 
     /// `d_weight`, and `d_bias` where there is a bias.

@@ -143,7 +143,7 @@ impl Lowering<'_> {
         let d_dst = gradients.outputs[layer].expect("internal error: a gradient is known");
         let back = Back { d_dst, d_src, kept };
         let op = &graph.nodes[layer].op;
-        op.backward(site, &back, self.machine, &mut self.ledger);
+        op.backward(site, &back, &self.machine, &mut self.ledger);
         for Afterwards {
             feed,
             name,
@@ -161,7 +161,7 @@ impl Lowering<'_> {
                         Some(layer),
                         from,
                         into,
-                        self.machine,
+                        &self.machine,
                         &mut self.ledger,
                     );
                 }
@@ -180,7 +180,7 @@ impl Lowering<'_> {
             d_src: vec![None; feeds.len()],
             kept: Vec::new(),
         };
-        op.backward(site, &back, self.machine, &mut self.ledger);
+        op.backward(site, &back, &self.machine, &mut self.ledger);
         let mut first = 0;
         for &feed in feeds {
             let shape = graph.feed_shape(feed);
@@ -229,7 +229,7 @@ impl Lowering<'_> {
                 Some(layer),
                 more,
                 part,
-                self.machine,
+                &self.machine,
                 &mut self.ledger,
             );
             more = part;
@@ -249,8 +249,8 @@ impl Lowering<'_> {
         let halo = self.halo_of_gradient(feed);
         let view = View::packed(tensor.view.shape, self.options.batch, halo);
         let own = self.ledger.tensor(name.clone().word("own"), view);
-        zero_halo(name.clone(), layer, own, self.machine, &mut self.ledger);
-        copy(name, layer, tensor, own, self.machine, &mut self.ledger);
+        zero_halo(name.clone(), layer, own, &self.machine, &mut self.ledger);
+        copy(name, layer, tensor, own, &self.machine, &mut self.ledger);
         gradients.done(feed);
         *gradients.of(feed) = Some(own);
         own
@@ -298,7 +298,7 @@ impl Lowering<'_> {
             name.clone(),
             feed.node(),
             tensor,
-            self.machine,
+            &self.machine,
             &mut self.ledger,
         );
         if self.wishes[layer].src_dense && !tensor.view.is_dense() {

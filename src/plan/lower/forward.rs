@@ -86,13 +86,13 @@ impl Lowering<'_> {
         {
             let pooling = node.op.pooling(site, &mut self.ledger);
             let op = &self.graph.nodes[source.layer].op;
-            op.forward_pooled(source, pooling, self.machine, &mut self.ledger);
+            op.forward_pooled(source, pooling, &self.machine, &mut self.ledger);
             return pooling.place.into_iter().collect();
         }
         if self.waits(site) {
             return Vec::new();
         }
-        node.op.forward(site, self.machine, &mut self.ledger)
+        node.op.forward(site, &self.machine, &mut self.ledger)
     }
 
     /// Whether a layer's output is only there for a pooling that its own step can do.
@@ -103,7 +103,7 @@ impl Lowering<'_> {
         let nodes = &self.graph.nodes;
         self.options.fusion
             && nodes[reader].op.halves(site.destination.view.shape)
-            && nodes[site.layer].op.pools(site, self.machine)
+            && nodes[site.layer].op.pools(site, &self.machine)
     }
 
     /// The halos that the readers of each tensor wish for, the widest counts.
@@ -203,13 +203,13 @@ impl Lowering<'_> {
             let view = View::packed(input.view.shape, images, halos.input);
             let name = Name::from("input").word("part");
             let part = self.ledger.tensor(name.clone(), view);
-            zero_halo(name.clone(), None, part, self.machine, &mut self.ledger);
+            zero_halo(name.clone(), None, part, &self.machine, &mut self.ledger);
             copy_images(
                 name,
                 None,
                 (input, first),
                 (part, 0),
-                self.machine,
+                &self.machine,
                 &mut self.ledger,
             );
             let mut group = Group {
@@ -224,7 +224,7 @@ impl Lowering<'_> {
                 let mut site = self.site(layer, &views, places, &mut group, &here);
                 let op = &graph.nodes[layer].op;
                 if number == 0 {
-                    prepared[layer] = op.prepare(&site, self.machine, &mut self.ledger);
+                    prepared[layer] = op.prepare(&site, &self.machine, &mut self.ledger);
                 }
                 site.prepared = prepared[layer];
                 self.layer(&site, &here);
@@ -243,7 +243,7 @@ impl Lowering<'_> {
                     Some(layer),
                     (from, 0),
                     (all, first),
-                    self.machine,
+                    &self.machine,
                     &mut self.ledger,
                 );
             }
@@ -293,7 +293,7 @@ impl Lowering<'_> {
         } else {
             let name = Name::of(&self.graph.nodes[root].name).word("dst");
             let whole = self.ledger.tensor(name.clone(), views[root]);
-            zero_halo(name, Some(layer), whole, self.machine, &mut self.ledger);
+            zero_halo(name, Some(layer), whole, &self.machine, &mut self.ledger);
             *group.buffers[root].insert(whole.buffer)
         };
         let mut sources = Vec::with_capacity(node.feeds.len());
@@ -317,7 +317,7 @@ impl Lowering<'_> {
                     Some(layer),
                     source,
                     dense,
-                    self.machine,
+                    &self.machine,
                     &mut self.ledger,
                 );
                 dense

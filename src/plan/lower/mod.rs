@@ -117,7 +117,7 @@ pub fn lower(graph: &Graph, options: &Options, machine: &Machine) -> Plan {
 struct Lowering<'a> {
     graph: &'a Graph,
     options: &'a Options,
-    machine: &'a Machine,
+    machine: Machine,
     ledger: Ledger,
     /// The layers that read each layer's output, once for each feed.
     readers: Vec<Vec<usize>>,
@@ -156,7 +156,10 @@ impl<'a> Lowering<'a> {
         Self {
             graph,
             options,
-            machine,
+            machine: Machine {
+                batch: options.batch,
+                ..*machine
+            },
             ledger,
             wanted: Vec::new(),
             wishes: Vec::new(),
@@ -210,7 +213,7 @@ impl<'a> Lowering<'a> {
         let of = |layer: usize| {
             let inputs = self.graph.input_shapes(layer);
             let output = self.graph.output_shape(layer);
-            let mut wishes = nodes[layer].op.wishes(&inputs, output, self.machine);
+            let mut wishes = nodes[layer].op.wishes(&inputs, output, &self.machine);
             let mut feeds = nodes[layer].feeds.iter();
             if !feeds.any(|feed| self.wants(*feed, &self.wanted)) {
                 // It is for the input's gradient that a halo is wanted.
@@ -276,7 +279,7 @@ impl<'a> Lowering<'a> {
                         View::packed(logits.view.shape, options.batch, 0),
                     )
                 });
-                zero_halo("d_output", None, d_logits, self.machine, &mut self.ledger);
+                zero_halo("d_output", None, d_logits, &self.machine, &mut self.ledger);
                 loss::cross_entropy(logits, given, loss, correct, d_logits, &mut self.ledger);
                 labels = Some(given);
                 losses = Some((loss, correct));

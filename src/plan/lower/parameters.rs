@@ -12,7 +12,7 @@ impl Lowering<'_> {
         let first = self.parameters.len();
         let node = &self.graph.nodes[layer];
         let input = self.graph.input_shapes(layer).first().copied();
-        let parameters = input.map(|input| node.op.parameters(input, self.machine));
+        let parameters = input.map(|input| node.op.parameters(input, &self.machine));
         for mut parameter in parameters.into_iter().flatten() {
             parameter.name = parameter.name.owned_by(&node.name);
             let count = parameter.layout.elements();
@@ -80,7 +80,7 @@ impl Lowering<'_> {
                 rule,
             };
             let name = parameter.name.clone();
-            target.update(name, Some(layer), self.machine, &mut self.ledger);
+            target.update(name, Some(layer), &self.machine, &mut self.ledger);
         }
         self.ledger.updated.clear();
     }

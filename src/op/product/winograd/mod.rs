@@ -59,12 +59,14 @@ impl Winograd {
         (height.div_ceil(self.tile), width.div_ceil(self.tile))
     }
 
-    /// The fastest form for filters of `inputs` channels over images of this output, where one is faster than direct
-    /// products. Costs are estimates, in multiply-adds of vectors.
+    /// The fastest form for filters of `inputs` channels over a batch of images of this output, where one is faster than
+    /// direct products: for a single small image the transform of the weights may cost more than is saved. Costs are
+    /// estimates, in multiply-adds of vectors.
     pub fn choose(
         window: &Window,
         output: (usize, usize),
         (inputs, outputs): (usize, usize),
+        batch: usize,
         machine: &Machine,
     ) -> Option<Self> {
         let one = Size::square(1);
@@ -78,8 +80,10 @@ impl Winograd {
             let (rows, columns) = form.tiles(output);
             let tuning = &machine.tuning;
             let transforms = tuning.winograd_transform_cost * (inputs + outputs) as f64 / lanes;
-            (rows * columns * form.square()) as f64
-                * (tuning.winograd_product_cost * products + transforms)
+            let weights = tuning.winograd_weight_cost * products / batch as f64;
+            form.square() as f64
+                * ((rows * columns) as f64 * (tuning.winograd_product_cost * products + transforms)
+                    + weights)
         };
         let fits = |form: &&Self| {
             Size::square(form.kernel) == window.size && output.0.min(output.1) >= form.tile
