@@ -143,15 +143,13 @@ impl Device for Host {
         scalars: &Scalars,
     ) -> Result<(), Diagnostic> {
         let plan = &self.plans[plan.0];
-        for step in &plan.steps[steps] {
-            run_step(
-                plan,
-                &step.call,
-                &mut self.arena,
-                &mut self.persistent,
-                scalars,
-            );
-        }
+        let (arena, persistent) = (&mut self.arena, &mut self.persistent);
+        // On one of the pool's threads, so that the others are woken once and not for each step.
+        rayon::scope(|_| {
+            for step in &plan.steps[steps] {
+                run_step(plan, &step.call, arena, persistent, scalars);
+            }
+        });
         Ok(())
     }
 

@@ -1,5 +1,10 @@
 //! `A`: an activation on its own; and the activation functions that C and F apply inside.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what runs in `vectorized` must be part of it to use the machine's vectors"
+)]
+
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -61,6 +66,7 @@ impl Function {
     }
 
     /// Applies it in place. A NaN stays one.
+    #[inline(always)]
     pub fn apply<T: Real>(self, values: &mut [T]) {
         let zero = T::zero();
         match self {
@@ -75,6 +81,21 @@ impl Function {
                 .iter_mut()
                 .for_each(|x| *x = T::one() / (T::one() + (-*x).exp())),
             Self::Tanh => values.iter_mut().for_each(|x| *x = x.tanh()),
+        }
+    }
+
+    /// Applies it to each of `values`, and stores that. The common ones do so in one loop.
+    #[inline(always)]
+    pub fn map<T: Real>(self, values: impl Iterator<Item = T>, out: &mut [T]) {
+        let zero = T::zero();
+        let both = out.iter_mut().zip(values);
+        match self {
+            Self::None => both.for_each(|(out, x)| *out = x),
+            Self::Relu => both.for_each(|(out, x)| *out = if x < zero { zero } else { x }),
+            Self::Leaky | Self::Sigmoid | Self::Tanh => {
+                both.for_each(|(out, x)| *out = x);
+                self.apply(out);
+            }
         }
     }
 

@@ -100,13 +100,16 @@ impl RealRoutine for Copy {
         let (src, dst): (&[T], &mut [T]) = (elements(src), elements_mut(dst));
         let [channels, height, width] = self.src.shape.dimensions();
         let images = self.src.batch.min(self.dst.batch);
+        // A row at a time where its pixels have no gaps.
+        let gaps = self.src.pixel.max(self.dst.pixel) > channels;
+        let run = if gaps { 1 } else { width };
         let dst = dst.par_chunks_mut(self.dst.image).skip(self.to);
         dst.take(images).enumerate().for_each(|(n, dst)| {
             for y in 0..height {
-                for x in 0..width {
+                for x in (0..width).step_by(run) {
                     let from = self.src.at(self.from + n, 0, y, x);
                     let to = self.dst.at(0, 0, y, x);
-                    dst[to..to + channels].copy_from_slice(&src[from..from + channels]);
+                    dst[to..to + run * channels].copy_from_slice(&src[from..from + run * channels]);
                 }
             }
         });

@@ -17,8 +17,8 @@ use super::signal::{Flow, Gradient, Latent, Signal, field, moments, window};
 use super::view::{D_DST, D_SRC, DST, SRC, View};
 use super::{Fault, Kind, Op, Recipe};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-pub(in crate::op) use host::MaxForward;
 use host::{AverageBackward, AverageForward, MaxBackward};
+pub(in crate::op) use host::{Halving, MaxForward, larger};
 
 /// `P`.
 pub static KIND: Kind = Kind {

@@ -86,11 +86,24 @@ impl LocalResponse {
         for (slot, value) in padded[half..].iter_mut().zip(values) {
             *slot = value;
         }
-        sums.copy_from_slice(&padded[..sums.len()]);
-        for j in 1..self.size {
-            sums.iter_mut()
-                .zip(&padded[j..])
-                .for_each(|(sum, value)| *sum += *value);
+        Self::add_windows(self.size, padded, sums);
+    }
+
+    /// `sums[i]` = the sum of so many values from `values[i]` on.
+    #[inline(always)]
+    fn add_windows<T: Real>(size: usize, values: &[T], sums: &mut [T]) {
+        let count = sums.len();
+        if size == 5 {
+            let [a, b, c, d, e] = std::array::from_fn(|j| &values[j..j + count]);
+            let terms = a.iter().zip(b).zip(c).zip(d).zip(e);
+            let both = sums.iter_mut().zip(terms);
+            both.for_each(|(sum, ((((&a, &b), &c), &d), &e))| *sum = a + b + c + d + e);
+            return;
+        }
+        sums.copy_from_slice(&values[..count]);
+        for j in 1..size {
+            let both = sums.iter_mut().zip(&values[j..]);
+            both.for_each(|(sum, value)| *sum += *value);
         }
     }
 
@@ -98,6 +111,12 @@ impl LocalResponse {
     #[inline(always)]
     fn denominators<T: Real>(&self, a: &[T], padded: &mut [T], sums: &mut [T]) {
         self.window_sums(a.iter().map(|&a| a * a), padded, sums);
+        self.scaled(sums);
+    }
+
+    /// `k + alpha * sum`, of sums of squares.
+    #[inline(always)]
+    fn scaled<T: Real>(&self, sums: &mut [T]) {
         let (k, alpha) = (T::of(self.k), T::of(self.alpha));
         sums.iter_mut().for_each(|sum| *sum = k + alpha * *sum);
     }
@@ -188,22 +207,35 @@ impl RealRoutine for Forward {
 }
 
 impl Forward {
+    /// A row of pixels at a time, with zeros between them: long loops.
     #[inline(always)]
     fn image<T: Real>(&self, n: usize, src: &[T], dst: &mut [T]) {
         let [channels, height, width] = self.src.shape.dimensions();
-        let zeros = || vec![T::zero(); channels];
-        let mut padded = vec![T::zero(); channels + self.op.size];
-        let (mut t, mut powers) = (zeros(), zeros());
+        let half = self.op.size / 2;
+        let step = channels + half;
+        let zeros = |count: usize| vec![T::zero(); count];
+        let mut padded = zeros(half + width * step + half);
+        let (mut t, mut powers) = (zeros(width * step), zeros(width * step));
         for y in 0..height {
-            for x in 0..width {
-                let (from, to) = (self.src.at(n, 0, y, x), self.dst.at(0, 0, y, x));
-                let a = &src[from..from + channels];
-                self.op.denominators(a, &mut padded, &mut t);
-                self.op.powers(&t, &mut powers);
-                let out = dst[to..to + channels].iter_mut();
-                out.zip(a)
-                    .zip(&powers)
-                    .for_each(|((out, &a), &power)| *out = a * power);
+            for (x, squares) in padded[half..]
+                .chunks_exact_mut(step)
+                .enumerate()
+                .take(width)
+            {
+                let a = &src[self.src.at(n, 0, y, x)..][..channels];
+                squares
+                    .iter_mut()
+                    .zip(a)
+                    .for_each(|(square, &a)| *square = a * a);
+            }
+            LocalResponse::add_windows(self.op.size, &padded, &mut t);
+            self.op.scaled(&mut t);
+            self.op.powers(&t, &mut powers);
+            for (x, powers) in powers.chunks_exact(step).enumerate() {
+                let a = &src[self.src.at(n, 0, y, x)..][..channels];
+                let out = &mut dst[self.dst.at(0, 0, y, x)..][..channels];
+                let values = out.iter_mut().zip(a).zip(powers);
+                values.for_each(|((out, &a), &power)| *out = a * power);
             }
         }
     }

@@ -36,6 +36,68 @@ impl MaxForward {
     }
 }
 
+/// The same inside the step that makes the source, a few rows at a time.
+#[derive(Debug)]
+pub struct Halving {
+    /// Where the largest values are stored.
+    pub dst: View,
+    /// Whether their places are kept.
+    pub keep: bool,
+}
+
+impl Halving {
+    /// The values of the window of stored pixel `(y, x)`.
+    #[inline(always)]
+    pub fn cells<'a, T: Real>(
+        &self,
+        (src, from): (&'a [T], &View),
+        (y, x): (usize, usize),
+    ) -> [&'a [T]; 4] {
+        let channels = from.shape.channels();
+        let cells = [(0, 0), (0, 1), (1, 0), (1, 1)];
+        cells.map(|(dy, dx)| &src[from.at(0, 0, 2 * y + dy, 2 * x + dx)..][..channels])
+    }
+
+    /// The largest values of some rows of an image, and where in its window each stands, the first of equals.
+    #[inline(always)]
+    pub fn with_places<T: Real>(
+        &self,
+        (src, from): (&[T], &View),
+        dst: &mut [T],
+        places: &mut [u8],
+    ) {
+        let [channels, height, width] = from.shape.dimensions();
+        let mut row = vec![0_u32; channels];
+        let mut places = places.chunks_exact_mut(channels);
+        for y in 0..height / 2 {
+            for (x, kept) in (0..width / 2).zip(&mut places) {
+                let [a, b, c, d] = self.cells((src, from), (y, x));
+                let out = &mut dst[self.dst.at(0, 0, y, x)..][..channels];
+                let cells = a.iter().zip(b).zip(c.iter().zip(d));
+                let both = out.iter_mut().zip(&mut row).zip(cells);
+                both.for_each(|((out, place), ((&a, &b), (&c, &d)))| {
+                    let (most, at) = later((a, 0), (b, 1));
+                    let (most, at) = later((most, at), (c, 2));
+                    (*out, *place) = later((most, at), (d, 3));
+                });
+                for (kept, place) in kept.iter_mut().zip(&row) {
+                    *kept = *place as u8;
+                }
+            }
+        }
+    }
+}
+
+/// The larger value with its place.
+#[inline(always)]
+fn later<T: Real>(most: (T, u32), here: (T, u32)) -> (T, u32) {
+    let wins = wins(here.0, most.0);
+    (
+        if wins { here.0 } else { most.0 },
+        if wins { here.1 } else { most.1 },
+    )
+}
+
 #[derive(Debug)]
 pub(super) struct MaxBackward {
     pub(super) geometry: Geometry,
@@ -61,11 +123,17 @@ fn wins<T: Real>(value: T, most: T) -> bool {
     (value > most) | value.is_nan()
 }
 
+/// The larger of two; a NaN where either is one.
+#[inline(always)]
+pub(in crate::op) fn larger<T: Real>(most: T, value: T) -> T {
+    if wins(value, most) { value } else { most }
+}
+
 /// The larger of each pair.
 #[inline(always)]
 fn raise<T: Real>(best: &mut [T], values: &[T]) {
     best.iter_mut().zip(values).for_each(|(best, &value)| {
-        *best = if wins(value, *best) { value } else { *best };
+        *best = larger(*best, value);
     });
 }
 

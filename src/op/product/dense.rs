@@ -84,6 +84,7 @@ impl Product {
             product: Arc::clone(self),
             act,
             bias: has_bias,
+            pool: None,
         };
         let call = Call::new(kernel, host)
             .read(site.source().buffer)

@@ -69,6 +69,7 @@ impl Product {
             product: Arc::clone(self),
             act,
             bias: bias.is_some(),
+            pool: pooling.map(Pooling::halving),
         };
         let buffers = Forwarded {
             src: site.source().buffer,
@@ -77,7 +78,7 @@ impl Product {
             dst: site.destination.buffer,
             pooling,
         };
-        let call = buffers.call(kernel, host, self);
+        let call = buffers.arguments(Call::new(kernel, host));
         let call = call.multiply_adds(self.multiply_adds());
         ledger.step(site.named("forward"), Some(site.layer), call);
     }

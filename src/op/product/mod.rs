@@ -157,11 +157,12 @@ impl Product {
         Some(form.weight(weight, site.layer, self, false, machine, ledger))
     }
 
-    /// Whether the forward product can pool its output: on CPUs, where all its values are tiles of registers.
+    /// Whether the forward product can pool its output: on CPUs, where all its values are tiles of registers, and in the
+    /// host engine, where they are in a core's cache.
     pub fn pools(&self, machine: &Machine) -> bool {
         let (height, width) = self.output();
         let least = self.winograd(machine).map_or(2, |form| form.tile);
-        machine.limits.class == Class::Cpu && height.min(width) / 2 * 2 >= least
+        machine.limits.class != Class::Gpu && height.min(width) / 2 * 2 >= least
     }
 
     /// `dst = act(bias + src * weight)`, or the largest of each of its windows.

@@ -12,7 +12,7 @@ use super::super::real::Real;
 use super::super::vector::vectorized;
 use super::super::view::View;
 use super::Product;
-use super::matrix::Matrix;
+use super::matrix::{Matrix, Threads, multiply};
 
 /// Bytes of patches at a time: they stay in a core's second cache. The weight gradient, whose sums are read and written
 /// once for each part, takes more.
@@ -22,6 +22,8 @@ pub const WEIGHT_BYTES: usize = 4 << 20;
 const KEPT_BYTES: usize = 8 << 20;
 /// Numbers that are copied at a time.
 const CHUNK: usize = 16;
+/// Numbers of a filter row, at least, that make a product of their own.
+const LEAST_RUN: usize = 64;
 
 thread_local! {
     /// In 8-byte words, so that any number is aligned.
@@ -43,12 +45,49 @@ pub fn with_scratch<T: Real, R>(count: usize, work: impl FnOnce(&mut [T]) -> R) 
     result
 }
 
+/// The patches of some output rows: the left sides of one product, or of several that are added up.
+pub struct Patches<'a, T> {
+    values: &'a [T],
+    first: Matrix,
+    products: usize,
+    /// From one left side to the next.
+    step: usize,
+}
+
+impl<T: Real> Patches<'_, T> {
+    /// `c = patches * b`.
+    pub(super) fn multiply(&self, (c, cm): (&mut [T], Matrix), (b, bm): (&[T], Matrix)) {
+        let depth = self.first.columns;
+        for product in 0..self.products {
+            let a = Matrix {
+                offset: self.first.offset + product * self.step,
+                ..self.first
+            };
+            let (c, b) = ((&mut *c, cm), (b, bm.part(product * depth, depth)));
+            multiply(c, (self.values, a), b, product > 0, Threads::One);
+        }
+    }
+}
+
 impl Product {
     /// Output rows whose patches fill so many bytes. They do not depend on the number of threads.
     pub(super) fn rows_at_once<T: Real>(&self, bytes: usize) -> usize {
-        let (oh, ow) = self.output();
-        let row = size_of::<T>() * ow * self.panels.depth();
-        oh.div_ceil(oh.div_ceil((bytes / row).clamp(1, oh)))
+        let row = self.output().1 * self.panels.depth();
+        self.rows_of::<T>(row, bytes)
+    }
+
+    /// The same for the forward product, with the sums.
+    pub(super) fn forward_rows<T: Real>(&self) -> usize {
+        let (p, pitch) = (&self.panels, self.pitch());
+        let patch = if self.slides() { p.inputs } else { p.depth() };
+        let row = pitch * (patch + p.groups * p.outputs);
+        self.rows_of::<T>(row, FORWARD_BYTES)
+    }
+
+    fn rows_of<T>(&self, row: usize, bytes: usize) -> usize {
+        let (oh, _) = self.output();
+        let most = (bytes / (size_of::<T>() * row)).clamp(1, oh);
+        oh.div_ceil(oh.div_ceil(most))
     }
 
     /// Whether each output pixel is made of the one input pixel at its place.
@@ -63,6 +102,68 @@ impl Product {
         self.is_pointwise() && (height == 1 || self.src.row == width * self.src.pixel)
     }
 
+    /// Whether a product reads the windows from the padded image itself, a filter row at a time: the matrix of what one
+    /// filter row sees has a row a pixel and overlaps itself. At the ends of the rows there are pixels of no window, for
+    /// which it computes for nothing, and short filter rows gain less than the sums cost that are read and written for each.
+    pub(super) fn slides(&self) -> bool {
+        let (_, ow) = self.output();
+        let few = 4 * (self.padded_pixels() - ow) <= ow;
+        let long = self.panels.width * self.panels.inputs >= LEAST_RUN;
+        self.window.stride.area() == 1 && few && long && !self.patches_are_pixels()
+    }
+
+    /// Pixels of a row of the forward product's sums.
+    pub(super) fn pitch(&self) -> usize {
+        if self.slides() {
+            self.padded_pixels()
+        } else {
+            self.output().1
+        }
+    }
+
+    /// Numbers that [`Self::patches`] takes for so many output rows.
+    pub(super) fn patch_numbers(&self, rows: usize) -> usize {
+        if self.patches_are_pixels() {
+            0
+        } else if self.slides() {
+            self.padded_numbers(rows)
+        } else {
+            self.padded_numbers(rows) + self.gathered_numbers(rows)
+        }
+    }
+
+    /// The patches of some output rows of image `n`, group `g`, for the forward product.
+    pub(super) fn patches<'a, T: Real>(
+        &self,
+        src: &'a [T],
+        (n, g): (usize, usize),
+        rows: Range<usize>,
+        scratch: &'a mut [T],
+    ) -> Patches<'a, T> {
+        let p = &self.panels;
+        if !self.slides() {
+            let (values, first) = self.gathered(src, (n, g), rows, scratch);
+            return Patches {
+                values,
+                first,
+                products: 1,
+                step: 0,
+            };
+        }
+        let (_, ow) = self.output();
+        let pixels = (rows.len() - 1) * self.padded_pixels() + ow;
+        vectorized(
+            #[inline(always)]
+            || self.pad_lines(src, (n, g), rows.clone(), scratch),
+        );
+        Patches {
+            values: scratch,
+            first: Matrix::new(pixels, p.width * p.inputs, 0, p.inputs),
+            products: p.height,
+            step: self.padded_row(),
+        }
+    }
+
     /// Gives `work` the patches of some output rows of image `n`, group `g`: a row an output pixel, `[KY][KX][IC]` in it;
     /// zeros outside the image. They are the source itself where its pixels are patches.
     pub(super) fn with_patches<T: Real, R>(
@@ -72,56 +173,78 @@ impl Product {
         rows: Range<usize>,
         work: impl FnOnce(&[T], Matrix) -> R,
     ) -> R {
+        let count = self.padded_numbers(rows.len()) + self.gathered_numbers(rows.len());
+        let count = if self.patches_are_pixels() { 0 } else { count };
+        with_scratch(count, |scratch: &mut [T]| {
+            let (patches, matrix) = self.gathered(src, (n, g), rows, scratch);
+            work(patches, matrix)
+        })
+    }
+
+    fn gathered<'a, T: Real>(
+        &self,
+        src: &'a [T],
+        (n, g): (usize, usize),
+        rows: Range<usize>,
+        scratch: &'a mut [T],
+    ) -> (&'a [T], Matrix) {
         let (p, (_, ow)) = (&self.panels, self.output());
         let pixels = rows.len() * ow;
         if self.patches_are_pixels() {
             let start = self.src.at(n, g * p.inputs, rows.start, 0);
-            return work(src, Matrix::new(pixels, p.inputs, start, self.src.pixel));
+            return (src, Matrix::new(pixels, p.inputs, start, self.src.pixel));
         }
-        let window = &self.window;
-        let lines = (rows.len() - 1) * window.stride.height + p.height;
-        let padded = lines * self.padded_row() + CHUNK;
-        with_scratch(
-            padded + pixels * p.depth() + CHUNK,
-            |scratch: &mut [T]| {
-                let (padded, patches) = scratch.split_at_mut(padded);
-                vectorized(
-                    #[inline(always)]
-                    || {
-                        self.pad_lines(src, (n, g), rows.start * window.stride.height, padded);
-                        self.gather(padded, rows.len(), patches);
-                    },
-                );
-                work(patches, Matrix::new(pixels, p.depth(), 0, p.depth()))
+        let (padded, patches) = scratch.split_at_mut(self.padded_numbers(rows.len()));
+        vectorized(
+            #[inline(always)]
+            || {
+                self.pad_lines(src, (n, g), rows.clone(), padded);
+                self.gather(padded, rows.len(), patches);
             },
-        )
+        );
+        (patches, Matrix::new(pixels, p.depth(), 0, p.depth()))
     }
 
-    /// Numbers of a row of the input with its padding.
+    /// Pixels of a row of the input with its padding: that on the right is the next row's on the left.
+    fn padded_pixels(&self) -> usize {
+        self.input().1 + self.window.pad.width
+    }
+
     fn padded_row(&self) -> usize {
-        (self.input().1 + 2 * self.window.pad.width) * self.panels.inputs
+        self.padded_pixels() * self.panels.inputs
     }
 
-    /// Copies input rows of one group, from the padded image's row `first` on, with zeros around the image.
+    /// Numbers of the padded input that so many output rows read.
+    fn padded_numbers(&self, rows: usize) -> usize {
+        let lines = (rows - 1) * self.window.stride.height + self.panels.height;
+        lines * self.padded_row() + self.window.pad.width * self.panels.inputs + CHUNK
+    }
+
+    fn gathered_numbers(&self, rows: usize) -> usize {
+        rows * self.output().1 * self.panels.depth() + CHUNK
+    }
+
+    /// Copies the input rows that some output rows of one group read, with zeros around the image.
     #[inline(always)]
     fn pad_lines<T: Real>(
         &self,
         src: &[T],
         (n, g): (usize, usize),
-        first: usize,
+        rows: Range<usize>,
         padded: &mut [T],
     ) {
         let (ic, (ih, iw), pad) = (self.panels.inputs, self.input(), self.window.pad);
-        let lines = padded.chunks_exact_mut(self.padded_row());
-        for (line, y) in lines.zip(first..) {
+        let (row, first) = (self.padded_row(), rows.start * self.window.stride.height);
+        let count = (rows.len() - 1) * self.window.stride.height + self.panels.height;
+        let (lines, after) = padded.split_at_mut(count * row);
+        after[..pad.width * ic].fill(T::zero());
+        for (line, y) in lines.chunks_exact_mut(row).zip(first..) {
             let Some(y) = y.checked_sub(pad.height).filter(|y| *y < ih) else {
                 line.fill(T::zero());
                 continue;
             };
-            let (left, rest) = line.split_at_mut(pad.width * ic);
-            let (inside, right) = rest.split_at_mut(iw * ic);
+            let (left, inside) = line.split_at_mut(pad.width * ic);
             left.fill(T::zero());
-            right.fill(T::zero());
             let at = self.src.at(n, g * ic, y, 0);
             if self.src.pixel == ic {
                 inside.copy_from_slice(&src[at..at + iw * ic]);
@@ -139,16 +262,15 @@ impl Product {
     #[inline(always)]
     fn gather<T: Real>(&self, padded: &[T], rows: usize, patches: &mut [T]) {
         let (p, stride, (_, ow)) = (&self.panels, self.window.stride, self.output());
-        let (line, run) = (self.padded_row(), p.width * p.inputs);
+        let (line, run, depth) = (self.padded_row(), p.width * p.inputs, p.depth());
+        let (whole, step) = (run.next_multiple_of(CHUNK), stride.width * p.inputs);
         for oy in 0..rows {
+            let padded = &padded[oy * stride.height * line..];
+            let patches = &mut patches[oy * ow * depth..];
             for ox in 0..ow {
                 for ky in 0..p.height {
-                    let from = (oy * stride.height + ky) * line + ox * stride.width * p.inputs;
-                    let to = (oy * ow + ox) * p.depth() + ky * run;
-                    let whole = run.next_multiple_of(CHUNK);
-                    let (from, to) = (&padded[from..from + whole], &mut patches[to..to + whole]);
-                    let chunks = to.chunks_exact_mut(CHUNK).zip(from.chunks_exact(CHUNK));
-                    chunks.for_each(|(to, from)| to.copy_from_slice(from));
+                    let (from, to) = (ky * line + ox * step, ox * depth + ky * run);
+                    copy_chunks(&padded[from..from + whole], &mut patches[to..to + whole]);
                 }
             }
         }
@@ -195,6 +317,16 @@ impl Product {
                 }
             }
         }
+    }
+}
+
+/// Copies whole chunks, of a length that the compiler knows: a call for each would take longer.
+#[inline(always)]
+fn copy_chunks<T: Real>(from: &[T], to: &mut [T]) {
+    let (from, _) = from.as_chunks::<CHUNK>();
+    let (to, _) = to.as_chunks_mut::<CHUNK>();
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
     }
 }
 

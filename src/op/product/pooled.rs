@@ -2,7 +2,7 @@
 //! the way back wants it, which of the four it was. What the product wrote without it would be four times as much.
 
 use super::super::emit::{BufferId, Call, HostBuffers, Kernel, RealRoutine, Scalars, Tensor};
-use super::super::pool::MaxForward;
+use super::super::pool::{Halving, MaxForward};
 use super::super::real::Real;
 use super::super::shape::Shape;
 use super::super::view::View;
@@ -18,6 +18,14 @@ pub struct Pooling {
 }
 
 impl Pooling {
+    /// The host's form of it.
+    pub(super) fn halving(self) -> Halving {
+        Halving {
+            dst: self.dst.view,
+            keep: self.place.is_some(),
+        }
+    }
+
     /// What a kernel is built with.
     pub(super) fn define(self, kernel: Kernel) -> Kernel {
         let kernel = kernel.define("POOL", 1);
@@ -52,7 +60,7 @@ impl Forwarded {
         forward: impl RealRoutine + 'static,
         product: &Product,
     ) -> Call {
-        let call = match self.pooling {
+        self.arguments(match self.pooling {
             None => Call::new(kernel, forward),
             Some(pooling) => {
                 let keep = pooling.place.is_some();
@@ -64,7 +72,11 @@ impl Forwarded {
                 };
                 Call::new(kernel, pooled)
             }
-        };
+        })
+    }
+
+    /// The arguments of a call whose host form pools as its kernel does.
+    pub(super) fn arguments(self, call: Call) -> Call {
         let call = call
             .read(self.src)
             .read(self.weight)

@@ -1,7 +1,4 @@
-//! The product on the host: patches of the input as rows of a matrix, and a matrix library.
-//!
-//! Images run side by side; a fully connected layer, which has one "image", runs one product on all threads. Sums are
-//! taken in an order that does not depend on the number of threads.
+//! Both backward products on the host, and what they need around them.
 
 #![expect(
     clippy::inline_always,
@@ -13,32 +10,15 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::super::activation::Function;
-use super::super::emit::{HostBuffers, RealRoutine, Scalars, elements, elements_mut, take};
-use super::super::optimizer::Rule;
-use super::super::parameter::{Layout, Panels};
-use super::super::real::Real;
-use super::super::vector::vectorized;
-use super::super::view::View;
-use super::Product;
-use super::matrix::{Matrix, Threads, multiply};
-use super::patches::{FORWARD_BYTES, WEIGHT_BYTES, with_scratch};
-
-/// Parts of a convolution, at least, where there are so many rows: they keep many cores busy.
-const LEAST_PARTS: usize = 16;
-/// Outputs of a fully connected layer at a time.
-const OUTPUTS: usize = 128;
-
-/// `dst = act(bias + src * weight)`.
-#[derive(Debug)]
-pub struct Forward {
-    /// The geometry.
-    pub product: Arc<Product>,
-    /// What runs after the bias.
-    pub act: Function,
-    /// Whether there is a bias.
-    pub bias: bool,
-}
+use super::super::super::emit::{HostBuffers, RealRoutine, Scalars, elements, elements_mut, take};
+use super::super::super::optimizer::Rule;
+use super::super::super::parameter::{Layout, Panels};
+use super::super::super::real::Real;
+use super::super::super::vector::vectorized;
+use super::super::super::view::View;
+use super::super::Product;
+use super::super::matrix::{Matrix, multiply};
+use super::super::patches::{FORWARD_BYTES, WEIGHT_BYTES, with_scratch};
 
 /// `d_src` from `d_dst`.
 #[derive(Debug)]
@@ -111,172 +91,6 @@ pub struct FromTransposed {
     pub d_src: View,
     /// Rows of the batch in whole tiles.
     pub whole: usize,
-}
-
-impl Product {
-    fn threads(&self) -> Threads {
-        if self.images() == 1 {
-            Threads::All
-        } else {
-            Threads::One
-        }
-    }
-
-    /// Whether this is a fully connected layer: a row of pixels, each by itself.
-    fn is_rows(&self) -> bool {
-        self.images() == 1 && self.output().0 == 1 && self.panels.groups == 1 && self.is_pointwise()
-    }
-
-    /// Runs of output pixels that lie equally far apart in a tensor: how many there are in so many rows, and pixels of one.
-    fn runs(&self, view: &View, rows: usize) -> (usize, usize) {
-        let (_, ow) = self.output();
-        if view.row == ow * view.pixel {
-            (1, rows * ow)
-        } else {
-            (rows, ow)
-        }
-    }
-
-    /// One group's panel `panel` of packed weights as a matrix `[depth][columns that exist]`.
-    fn panel(&self, g: usize, panel: usize) -> Matrix {
-        let p = &self.panels;
-        let columns = (p.outputs - panel * p.panel).min(p.panel);
-        Matrix::new(
-            p.depth(),
-            columns,
-            (g * p.count() + panel) * p.depth() * p.panel,
-            p.panel,
-        )
-    }
-}
-
-impl RealRoutine for Forward {
-    fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
-        let (src, weight, bias, dst): (&[T], &[T], &[T], &mut [T]) = if self.bias {
-            let [src, weight, bias, dst] = take(buffers);
-            (
-                elements(src),
-                elements(weight),
-                elements(bias),
-                elements_mut(dst),
-            )
-        } else {
-            let [src, weight, dst] = take(buffers);
-            (elements(src), elements(weight), &[], elements_mut(dst))
-        };
-        let (product, view) = (&self.product, &self.product.dst);
-        if product.is_rows() {
-            return self.rows(src, weight, bias, dst);
-        }
-        let (oh, _) = product.output();
-        let share = (oh * product.images()).div_ceil(LEAST_PARTS);
-        let most = product.rows_at_once::<T>(FORWARD_BYTES).min(share);
-        dst.par_chunks_mut(view.image)
-            .enumerate()
-            .for_each(|(n, dst)| {
-                let parts = dst.par_chunks_mut(most * view.row).enumerate();
-                parts.take(oh.div_ceil(most)).for_each(|(part, dst)| {
-                    let first = part * most;
-                    self.part((src, weight, bias, dst), n, first..oh.min(first + most));
-                });
-            });
-    }
-}
-
-impl Forward {
-    /// Some output rows of an image.
-    fn part<T: Real>(
-        &self,
-        (src, weight, bias, dst): (&[T], &[T], &[T], &mut [T]),
-        n: usize,
-        rows: Range<usize>,
-    ) {
-        let (product, p, view) = (&self.product, &self.product.panels, &self.product.dst);
-        let (count, (_, ow)) = (rows.len(), product.output());
-        let (runs, pixels) = product.runs(view, count);
-        for g in 0..p.groups {
-            product.with_patches(src, (n, g), rows.clone(), |patches, am| {
-                for panel in 0..p.count() {
-                    let b = product.panel(g, panel);
-                    for run in 0..runs {
-                        let a = am.part(run * pixels, pixels);
-                        let to = view.at(0, g * p.outputs + panel * p.panel, run, 0);
-                        let c = Matrix::new(pixels, b.columns, to, view.pixel);
-                        multiply((dst, c), (patches, a), (weight, b), false, Threads::One);
-                    }
-                }
-            });
-        }
-        let channels = p.groups * p.outputs;
-        vectorized(
-            #[inline(always)]
-            || {
-                for y in 0..count {
-                    for x in 0..ow {
-                        let to = view.at(0, 0, y, x);
-                        self.finish(&mut dst[to..to + channels], bias);
-                    }
-                }
-            },
-        );
-    }
-
-    /// A fully connected layer: some outputs at a time, of all rows.
-    fn rows<T: Real>(&self, src: &[T], weight: &[T], bias: &[T], dst: &mut [T]) {
-        let (product, p, view) = (&self.product, &self.product.panels, &self.product.dst);
-        let (_, rows) = product.output();
-        let blocks = (0..p.count()).flat_map(|panel| {
-            let whole = product.panel(0, panel);
-            (0..whole.columns)
-                .step_by(OUTPUTS)
-                .map(move |first| Matrix {
-                    columns: OUTPUTS.min(whole.columns - first),
-                    offset: whole.offset + first,
-                    ..whole
-                })
-        });
-        let blocks: Vec<Matrix> = blocks.collect();
-        let a = Matrix::new(
-            rows,
-            p.inputs,
-            product.src.at(0, 0, 0, 0),
-            product.src.pixel,
-        );
-        let results: Vec<Vec<T>> = blocks
-            .into_par_iter()
-            .map(|b| {
-                let mut result = vec![T::zero(); rows * b.columns];
-                let c = Matrix::new(rows, b.columns, 0, b.columns);
-                multiply((&mut result, c), (src, a), (weight, b), false, Threads::One);
-                result
-            })
-            .collect();
-        let outputs = dst.par_chunks_mut(view.pixel).take(rows).enumerate();
-        outputs.for_each(|(row, dst)| {
-            let out = &mut dst[view.origin..view.origin + p.outputs];
-            let mut first = 0;
-            for result in &results {
-                let columns = result.len() / rows;
-                let values = &result[row * columns..(row + 1) * columns];
-                out[first..first + columns].copy_from_slice(values);
-                first += columns;
-            }
-            vectorized(
-                #[inline(always)]
-                || self.finish(out, bias),
-            );
-        });
-    }
-
-    /// Bias and activation of a pixel.
-    #[inline(always)]
-    fn finish<T: Real>(&self, out: &mut [T], bias: &[T]) {
-        if self.bias {
-            let both = out.iter_mut().zip(bias);
-            both.for_each(|(out, bias)| *out += *bias);
-        }
-        self.act.apply(out);
-    }
 }
 
 impl BackwardData {
