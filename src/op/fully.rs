@@ -11,7 +11,7 @@ use super::emit::{Back, BufferId, Ledger, Machine, Site};
 use super::learned::{ACT, BIAS, BIAS_INIT, DROPOUT, INIT, Learned, STD};
 use super::limits::Class;
 use super::parameter::{Panels, Parameter};
-use super::product::host::OUTPUTS;
+use super::product::host::PANEL;
 use super::product::tile::Tile;
 use super::product::{Product, as_rows};
 use super::shape::{Shape, Size, Window};
@@ -68,7 +68,7 @@ impl Fully {
         let [inputs, height, width] = input.dimensions();
         let panel = match machine.limits.class {
             Class::Cpu => Tile::choose(machine, ROWS, self.units).columns(),
-            Class::Host => self.units.min(OUTPUTS),
+            Class::Host => self.units.min(PANEL),
             Class::Gpu => self.units,
         };
         Panels {

@@ -49,7 +49,6 @@ impl Halving {
     /// The values of the window of stored pixel `(y, x)`.
     #[inline(always)]
     pub fn cells<'a, T: Real>(
-        &self,
         (src, from): (&'a [T], &View),
         (y, x): (usize, usize),
     ) -> [&'a [T]; 4] {
@@ -71,7 +70,7 @@ impl Halving {
         let mut places = places.chunks_exact_mut(channels);
         for y in 0..height / 2 {
             for (x, kept) in (0..width / 2).zip(&mut places) {
-                let [a, b, c, d] = self.cells((src, from), (y, x));
+                let [a, b, c, d] = Self::cells((src, from), (y, x));
                 let out = &mut dst[self.dst.at(0, 0, y, x)..][..channels];
                 let cells = a.iter().zip(b).zip(c.iter().zip(d));
                 let both = out.iter_mut().zip(&mut row).zip(cells);

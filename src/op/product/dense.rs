@@ -85,6 +85,7 @@ impl Product {
             act,
             bias: has_bias,
             pool: None,
+            slides: false,
         };
         let call = Call::new(kernel, host)
             .read(site.source().buffer)

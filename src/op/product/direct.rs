@@ -70,6 +70,7 @@ impl Product {
             act,
             bias: bias.is_some(),
             pool: pooling.map(Pooling::halving),
+            slides: !site.training,
         };
         let buffers = Forwarded {
             src: site.source().buffer,

@@ -77,9 +77,9 @@ impl Product {
     }
 
     /// The same for the forward product, with the sums.
-    pub(super) fn forward_rows<T: Real>(&self) -> usize {
-        let (p, pitch) = (&self.panels, self.pitch());
-        let patch = if self.slides() { p.inputs } else { p.depth() };
+    pub(super) fn forward_rows<T: Real>(&self, slides: bool) -> usize {
+        let (p, pitch) = (&self.panels, self.pitch(slides));
+        let patch = if slides { p.inputs } else { p.depth() };
         let row = pitch * (patch + p.groups * p.outputs);
         self.rows_of::<T>(row, FORWARD_BYTES)
     }
@@ -113,8 +113,8 @@ impl Product {
     }
 
     /// Pixels of a row of the forward product's sums.
-    pub(super) fn pitch(&self) -> usize {
-        if self.slides() {
+    pub(super) fn pitch(&self, slides: bool) -> usize {
+        if slides {
             self.padded_pixels()
         } else {
             self.output().1
@@ -122,26 +122,28 @@ impl Product {
     }
 
     /// Numbers that [`Self::patches`] takes for so many output rows.
-    pub(super) fn patch_numbers(&self, rows: usize) -> usize {
+    pub(super) fn patch_numbers(&self, rows: usize, slides: bool) -> usize {
         if self.patches_are_pixels() {
             0
-        } else if self.slides() {
+        } else if slides {
             self.padded_numbers(rows)
         } else {
             self.padded_numbers(rows) + self.gathered_numbers(rows)
         }
     }
 
-    /// The patches of some output rows of image `n`, group `g`, for the forward product.
+    /// The patches of some output rows of image `n`, group `g`, for the forward product; read from the padded image where
+    /// `slides` says so, which takes [`Self::slides`].
     pub(super) fn patches<'a, T: Real>(
         &self,
         src: &'a [T],
         (n, g): (usize, usize),
         rows: Range<usize>,
         scratch: &'a mut [T],
+        slides: bool,
     ) -> Patches<'a, T> {
         let p = &self.panels;
-        if !self.slides() {
+        if !slides {
             let (values, first) = self.gathered(src, (n, g), rows, scratch);
             return Patches {
                 values,

@@ -1,10 +1,5 @@
 //! Both backward products on the host, and what they need around them.
 
-#![expect(
-    clippy::inline_always,
-    reason = "what runs in `vectorized` must be part of it to use the machine's vectors"
-)]
-
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -25,9 +25,11 @@ use super::super::patches::with_scratch;
 
 /// Parts of a convolution, at least, where there are so many rows: they keep many cores busy.
 const LEAST_PARTS: usize = 16;
-/// Outputs of a fully connected layer at a time. Their weights are a panel, read in one go: where rows of all outputs lay
-/// apart by a multiple of 4 KiB, packing them took a fourth of the product.
-pub const OUTPUTS: usize = 128;
+/// Outputs of a fully connected layer at a time.
+const OUTPUTS: usize = 128;
+/// Outputs of a panel of its weights: where rows of all outputs lie apart by a multiple of 4 KiB, packing them takes longer.
+/// The input's gradient is summed over so many at a time, as the matrix library does by itself.
+pub const PANEL: usize = 512;
 
 /// `dst = act(bias + src * weight)`.
 #[derive(Debug)]
@@ -40,6 +42,9 @@ pub struct Forward {
     pub bias: bool,
     /// The pooling of that, where nothing else is stored.
     pub pool: Option<Halving>,
+    /// Whether windows may be read from the padded image, a filter row at a time. In training they are not: that rounds
+    /// otherwise, and 20 steps of rounding are most of what `tests/steps.rs` allows between the engines.
+    pub slides: bool,
 }
 
 /// Some output rows of an image.
@@ -82,12 +87,16 @@ impl Forward {
         }
     }
 
+    fn slides(&self) -> bool {
+        self.slides && self.product.slides()
+    }
+
     /// The whole work, in parts that do not depend on the number of threads.
     fn parts<'a, T: Real>(&self, dst: &'a mut [T], places: &'a mut [u8]) -> Vec<Part<'a, T>> {
         let (product, (view, tall)) = (&self.product, self.stored());
         let [channels, height, width] = view.shape.dimensions();
         let share = (height * view.batch).div_ceil(LEAST_PARTS);
-        let most = (product.forward_rows::<T>() / tall).clamp(1, share);
+        let most = (product.forward_rows::<T>(self.slides()) / tall).clamp(1, share);
         let mut places = places;
         let mut parts = Vec::with_capacity(view.batch * height.div_ceil(most));
         for (n, dst) in dst.chunks_mut(view.image).enumerate() {
@@ -110,8 +119,8 @@ impl Forward {
 
     fn part<T: Real>(&self, (src, weight, bias): (&[T], &[T], &[T]), part: Part<'_, T>) {
         let (product, p) = (&self.product, &self.product.panels);
-        let (rows, (_, ow)) = (part.rows.len(), product.output());
-        let (channels, pitch) = (p.groups * p.outputs, product.pitch());
+        let (slides, rows, (_, ow)) = (self.slides(), part.rows.len(), product.output());
+        let (channels, pitch) = (p.groups * p.outputs, product.pitch(slides));
         let view = View {
             shape: Shape::image(channels, rows, ow),
             batch: 1,
@@ -121,11 +130,12 @@ impl Forward {
             pixel: channels,
             halo: 0,
         };
-        let count = view.elements() + product.patch_numbers(rows);
+        let count = view.elements() + product.patch_numbers(rows, slides);
         with_scratch(count, |scratch: &mut [T]| {
             let (sums, scratch) = scratch.split_at_mut(view.elements());
             for g in 0..p.groups {
-                let patches = product.patches(src, (part.n, g), part.rows.clone(), scratch);
+                let from = (part.n, g);
+                let patches = product.patches(src, from, part.rows.clone(), scratch, slides);
                 for panel in 0..p.count() {
                     let b = product.panel(g, panel);
                     let to = g * p.outputs + panel * p.panel;
@@ -140,7 +150,7 @@ impl Forward {
                         (&mut *sums, &view),
                         bias,
                         (&mut *part.dst, &mut *part.places),
-                    )
+                    );
                 },
             );
         });
@@ -172,7 +182,7 @@ impl Forward {
         }
         for y in 0..height / 2 {
             for x in 0..width / 2 {
-                let cells = pool.cells((&*sums, from), (y, x));
+                let cells = Halving::cells((&*sums, from), (y, x));
                 let to = pool.dst.at(0, 0, y, x);
                 self.pooled(cells, bias, &mut dst[to..to + channels]);
             }
@@ -299,12 +309,13 @@ mod tests {
         (0..count).map(|i| (i * factor % 11) as f32 - 5.0).collect()
     }
 
-    fn forward(product: Product, pool: Option<Halving>) -> Forward {
+    fn forward(product: &Product, pool: Option<Halving>, slides: bool) -> Forward {
         Forward {
-            product: Arc::new(product),
+            product: Arc::new(*product),
             act: Function::Relu,
             bias: true,
             pool,
+            slides,
         }
     }
 
@@ -359,7 +370,7 @@ mod tests {
                 numbers(whole.panels.elements(), 5),
                 numbers(filters, 3),
             ];
-            let (dst, _) = run(&forward(whole, None), &given);
+            let (dst, _) = run(&forward(&whole, None, true), &given);
             let at = |n, o, y, x| dst[whole.dst.at(n, o, y, x)];
             for n in 0..IMAGES {
                 for (o, y, x) in (0..filters * 99).map(|i| (i / 99, i % 99 / 11, i % 11)) {
@@ -370,9 +381,10 @@ mod tests {
                 dst: View::packed(Shape::image(filters, 4, 5), IMAGES, 0),
                 keep,
             };
-            let (most, places) = run(&forward(whole.halved(), Some(pool(true))), &given);
+            let half = whole.halved();
+            let (most, places) = run(&forward(&half, Some(pool(true)), false), &given);
             assert_eq!(
-                run(&forward(whole.halved(), Some(pool(false))), &given).0,
+                run(&forward(&half, Some(pool(false)), true), &given).0,
                 most
             );
             for n in 0..IMAGES {
@@ -389,7 +401,7 @@ mod tests {
             // A NaN in the input reaches every window that holds it.
             given[0][whole.src.at(0, 0, 4, 4)] = f32::NAN;
             for keep in [false, true] {
-                let (most, _) = run(&forward(whole.halved(), Some(pool(keep))), &given);
+                let (most, _) = run(&forward(&half, Some(pool(keep)), !keep), &given);
                 let nans = most.iter().filter(|value| value.is_nan()).count();
                 assert_eq!(nans, 4 * filters / groups);
             }

@@ -13,7 +13,7 @@ use super::matrix::{Matrix, Threads};
 pub use backward::{
     BackwardBias, BackwardData, BackwardWeight, FromTransposed, SumChunks, Transpose, TransposeRows,
 };
-pub use forward::{Forward, OUTPUTS};
+pub use forward::{Forward, PANEL};
 
 impl Product {
     fn threads(&self) -> Threads {
