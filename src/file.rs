@@ -56,6 +56,20 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
     replace(path, bytes, readable()).map_err(|error| unwritable(path, &error))
 }
 
+/// Writes a file as [`write`] does, its contents by and by: a large one is never whole in memory.
+///
+/// # Errors
+/// Those of `fill`; E0901 the file cannot be written. What was there before is still there.
+pub fn write_by(
+    path: &Path,
+    fill: impl FnOnce(&mut fs::File) -> Result<(), Diagnostic>,
+) -> Result<(), Diagnostic> {
+    let failed = |error: io::Error| unwritable(path, &error);
+    let mut file = beside(path).map_err(failed)?;
+    fill(file.as_file_mut())?;
+    settle(file, path, readable()).map_err(failed)
+}
+
 /// Changes what a user's own file holds. Permissions stay; where the path is a link, what it points to changes.
 ///
 /// # Errors
@@ -87,10 +101,24 @@ fn readable() -> Option<fs::Permissions> {
 
 /// Puts a new file in a file's place.
 fn replace(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".netc-")
-        .tempfile_in(folder(path))?;
+    let mut file = beside(path)?;
     file.write_all(bytes)?;
+    settle(file, path, permissions)
+}
+
+/// A new file beside a file's place.
+fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(".netc-")
+        .tempfile_in(folder(path))
+}
+
+/// Brings a new file to the disk and to its place.
+fn settle(
+    file: tempfile::NamedTempFile,
+    path: &Path,
+    permissions: Option<fs::Permissions>,
+) -> io::Result<()> {
     if let Some(permissions) = permissions {
         file.as_file().set_permissions(permissions)?;
     }

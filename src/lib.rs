@@ -63,7 +63,7 @@
 //! - [`device::Device`]: from [`device::open`] on. It loads plans (kernels built, memory allocated) and runs ranges of
 //!   their steps.
 //! - [`run::session::Session`]: a graph on a device: a training plan where there is an optimizer, and an inference plan
-//!   over the same parameters. A [`run::runner::Runner`] is one loaded plan that takes and gives logical values
+//!   over the same parameters, loaded when it is first needed. A [`run::runner::Runner`] is one loaded plan that takes and gives logical values
 //!   (`[batch, channels, height, width]`, PyTorch's parameter shapes), whatever their layout and precision on the
 //!   device.
 //!

@@ -536,6 +536,25 @@ fn runs_are_numbered_and_networks_without_input_take_the_data_s() {
 }
 
 #[test]
+fn a_first_start_says_that_kernels_are_compiled() {
+    let run = trained().path("run");
+    let cache = tempfile::tempdir().unwrap();
+    let eval = |more: &[&str]| {
+        let arguments = ["eval", run.to_str().unwrap(), "--device", "cpu"];
+        let netc = Netc::new().args(arguments).args(more);
+        netc.env("NETC_CACHE_DIR", cache.path()).run()
+    };
+    let said = |outcome: &Outcome| outcome.stderr.matches("compiling").count();
+    let first = eval(&[]);
+    assert_eq!(said(first.exits(0)), 1);
+    assert!(first.stderr.contains("kernels, kept for the next start"));
+    assert_eq!(said(eval(&[]).exits(0)), 0, "they were kept");
+    // Other kernels, and nobody to read about them.
+    let quiet = eval(&["--json", "--precision", "f64"]);
+    assert_eq!(said(quiet.exits(0)), 0);
+}
+
+#[test]
 fn eval_measures_a_run() {
     let run = trained().path("run");
     let run = run.to_str().unwrap();

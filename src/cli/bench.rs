@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::files::NetworkFile;
 use super::job::{MOST_AT_ONCE, Setting, planned};
+use super::progress::compiling;
 use super::table::{Align, Table};
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, grouped, machine, open_device};
 use crate::ir::Graph;
@@ -117,6 +118,9 @@ impl Bench {
             device: &name,
         };
         let (batch, plans) = planned(&job, &config, &self.running, MOST_AT_ONCE)?;
+        if !self.json {
+            device.watch(compiling());
+        }
         let start = std::time::Instant::now();
         let mut session = Session::load(graph, device, plans)?;
         session.initialize(config.train.seed)?;
@@ -128,8 +132,8 @@ impl Bench {
             ..Effort::default()
         };
         let measured = measure(&mut session, mode, config.optimizer.learning_rate, &effort)?;
-        let plan = &session
-            .runner(mode)
+        let runner = session.runner(mode)?;
+        let plan = &runner
             .expect("internal error: what was measured is loaded")
             .plan;
         let description = session.device.description();

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::files::Network;
 use super::job::MOST_AT_ONCE;
+use super::progress::compiling;
 use super::table::{Align, Table};
 use super::{Exit, FINE, Failure, Output, Running, machine, open_device};
 use crate::config::{Batch, Config};
@@ -66,6 +67,7 @@ pub fn ready(
     running: &Running,
     batch: Option<usize>,
     output: &Output,
+    quiet: bool,
 ) -> Result<Ready, Failure> {
     let opened = folder::open(run, &running.assignments())?;
     let config = opened.config.clone();
@@ -79,7 +81,7 @@ pub fn ready(
         return Err(found.into());
     };
     let input = graph.input_shape();
-    let device = open_device(&config)?;
+    let mut device = open_device(&config)?;
     let job = Job {
         graph: &graph,
         optimizer: None,
@@ -93,6 +95,9 @@ pub fn ready(
     });
     let plans = job.fitting(batch, &room, None);
     let plans = plans.map_err(|fault| config.point("train.batch", fault))?;
+    if !quiet {
+        device.watch(compiling());
+    }
     let mut session = Session::load(graph, device, plans)?;
     session.write(&opened.checkpoint.tensors)?;
     Ok(Ready {
@@ -111,7 +116,7 @@ impl Eval {
             config,
             mut session,
             input,
-        } = ready(&self.run, &self.running, None, output)?;
+        } = ready(&self.run, &self.running, None, output, self.json)?;
         let name = self.data.as_ref().unwrap_or(&config.data.test);
         let mut set = data::open(name, Part::Test, &config.data, Some(input))?;
         set.align(&opened.classes)?;

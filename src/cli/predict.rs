@@ -65,6 +65,7 @@ impl Predict {
                 .is_none()
                 .then(|| self.images.len().min(32)),
             output,
+            self.json,
         )?;
         let fit = Fit::new(&ready.config.data, ready.input)?;
         let mean = ready.opened.mean(ready.input)?;

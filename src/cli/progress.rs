@@ -1,10 +1,13 @@
-//! What people see of a training: a live line on a terminal, a plain line a step elsewhere.
+//! What people see of long work: kernels being compiled, a training's steps. A live line on a terminal, plain lines
+//! elsewhere.
 
 use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::device::{Compiling, Watcher as DeviceWatcher};
 use crate::run::evaluate::Evaluation;
 use crate::run::train::{Metrics, Watcher};
 
@@ -68,6 +71,50 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Shows what a device compiles: seconds at a network's first start. Elsewhere than on a terminal that is one line.
+pub fn compiling() -> DeviceWatcher {
+    let live: Mutex<Option<ProgressBar>> = Mutex::new(None);
+    let on_terminal = std::io::stderr().is_terminal();
+    Arc::new(move |what| {
+        let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
+        match what {
+            Compiling::Program { kernels } if on_terminal => {
+                let bar = ProgressBar::new(kernels as u64);
+                let template = "{bar:24} {pos}/{len} {msg} {elapsed}";
+                bar.set_style(
+                    ProgressStyle::with_template(template)
+                        .unwrap_or_else(|_| ProgressStyle::default_bar()),
+                );
+                bar.set_message("compiling kernels");
+                bar.enable_steady_tick(Duration::from_millis(200));
+                *live = Some(bar);
+            }
+            Compiling::Program { kernels } => write_line(&first_start(kernels)),
+            Compiling::Kernel { name, number, of } => {
+                if let Some(bar) = &*live {
+                    bar.set_length(of as u64);
+                    bar.set_position(number as u64 - 1);
+                    bar.set_message(format!("compiling kernels: {name}"));
+                }
+            }
+            Compiling::Done => {
+                if let Some(bar) = live.take() {
+                    bar.finish_and_clear();
+                }
+            }
+        }
+    })
+}
+
+/// What says why a network's first start takes longer.
+fn first_start(kernels: usize) -> String {
+    let kernels = match kernels {
+        1 => "1 kernel".to_owned(),
+        kernels => format!("{kernels} kernels"),
+    };
+    format!("compiling {kernels}, kept for the next start")
 }
 
 /// A line on stderr. That it is closed must not stop the work.

@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::files::{self, NetworkFile};
 use super::job::planned;
-use super::progress::Progress;
+use super::progress::{Progress, compiling};
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, machine, open_device};
 use crate::config::Batch;
 use crate::data::{self, Mean, Order, Part, check_classes};
@@ -113,7 +113,7 @@ impl Train {
             Order::check(images, train.len())
                 .map_err(|fault| config.point("train.batch", fault))?;
         }
-        let device = open_device(&config)?;
+        let mut device = open_device(&config)?;
         let machine = machine(&config, &*device, output)?;
         let job = Job {
             graph: &graph,
@@ -145,6 +145,9 @@ impl Train {
             device.description().name,
             device.description().platform
         ));
+        if !self.quiet {
+            device.watch(compiling());
+        }
         let mut session = Session::load(graph, device, plans)?;
         session.initialize(config.train.seed)?;
         say(&format!(

@@ -5,10 +5,13 @@
 
 pub mod host;
 pub mod opencl;
+mod progress;
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use progress::{Compiling, Watcher};
 
 use crate::diagnostic::Diagnostic;
 use crate::op::emit::{BufferId, Scalars};
@@ -43,6 +46,9 @@ pub trait Device {
 
     /// For the planner.
     fn limits(&self) -> &Limits;
+
+    /// Who is told from now on what has to be compiled.
+    fn watch(&mut self, _watcher: Watcher) {}
 
     /// Builds the plan's kernels and allocates its memory.
     ///
@@ -90,6 +96,14 @@ pub trait Device {
     /// # Errors
     /// E0704 the device failed.
     fn finish(&mut self) -> Result<(), Diagnostic>;
+
+    /// Told when a plan has run as a whole: what it took to make it ready may be kept for later starts.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    fn settle(&mut self, _plan: Loaded) -> Result<(), Diagnostic> {
+        Ok(())
+    }
 
     /// Forgets every plan and frees all memory, persistent buffers too.
     ///

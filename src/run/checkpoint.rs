@@ -4,9 +4,10 @@
 //! order); among them the SHA-256 of all tensors, which is verified on reading.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, BufWriter, Seek as _, Write as _};
 use std::path::Path;
 
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
@@ -25,47 +26,104 @@ pub struct Checkpoint {
     pub facts: BTreeMap<String, String>,
 }
 
-/// The checkpoint as a file's bytes.
-pub fn to_bytes(checkpoint: &Checkpoint, precision: Precision) -> Vec<u8> {
-    let data: Vec<Vec<u8>> = checkpoint
-        .tensors
-        .iter()
-        .map(|tensor| narrow(&tensor.values, precision))
-        .collect();
+/// A tensor to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry<K> {
+    /// `c1.weight`.
+    pub name: String,
+    /// PyTorch's sizes.
+    pub shape: Vec<usize>,
+    /// Where its values are.
+    pub place: K,
+}
+
+/// Takes a tensor's values piece by piece, as little-endian bytes.
+pub type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), Diagnostic> + 'a;
+
+/// Writes a checkpoint, one tensor after the other: `values` gives each to the sink, and no two are in memory at once.
+///
+/// # Errors
+/// Those of `values`; E0901 the file cannot be written. An older one is still there.
+pub fn write<K>(
+    path: &Path,
+    mut entries: Vec<Entry<K>>,
+    facts: &BTreeMap<String, String>,
+    precision: Precision,
+    mut values: impl FnMut(&K, &mut Sink<'_>) -> Result<(), Diagnostic>,
+) -> Result<(), Diagnostic> {
+    // The order of the checksum, which is the format's own where all tensors are of one type.
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    let failed = |error: io::Error| file::unwritable(path, &error);
+    file::write_by(path, |file| {
+        let mut out = BufWriter::with_capacity(1 << 16, file);
+        let unknown = "0".repeat(64);
+        let header = |sum| header(&entries, facts, precision, sum);
+        out.write_all(&header(&unknown)).map_err(failed)?;
+        let mut hash = Sha256::new();
+        for Entry { name, shape, place } in &entries {
+            let bytes = shape.iter().product::<usize>() as u64 * precision.bytes();
+            hash.update((name.len() as u64).to_le_bytes());
+            hash.update(name);
+            hash.update(bytes.to_le_bytes());
+            let mut left = bytes;
+            values(place, &mut |piece| {
+                left = left.saturating_sub(piece.len() as u64);
+                hash.update(piece);
+                out.write_all(piece).map_err(failed)
+            })?;
+            assert_eq!(
+                left, 0,
+                "internal error: a tensor's shape and data disagree"
+            );
+        }
+        // The checksum is as long as what stands in its place.
+        out.rewind().map_err(failed)?;
+        out.write_all(&header(&hex(hash))).map_err(failed)?;
+        out.flush().map_err(failed)
+    })
+}
+
+/// What stands before the tensors: its length, and names, places and facts as JSON.
+fn header<K>(
+    entries: &[Entry<K>],
+    facts: &BTreeMap<String, String>,
+    precision: Precision,
+    checksum: &str,
+) -> Vec<u8> {
     let dtype = match precision {
         Precision::F32 => Dtype::F32,
         Precision::F64 => Dtype::F64,
     };
-    let mut facts = checkpoint.facts.clone();
-    facts.insert(
-        "checksum".into(),
-        checksum(
-            checkpoint
-                .tensors
-                .iter()
-                .map(|t| t.name.as_str())
-                .zip(data.iter().map(Vec::as_slice)),
-        ),
-    );
+    let mut facts = facts.clone();
+    facts.insert("checksum".into(), checksum.into());
     facts.insert("version".into(), "1".into());
-    let views = checkpoint.tensors.iter().zip(&data).map(|(tensor, data)| {
-        let view = TensorView::new(dtype, tensor.shape.clone(), data)
-            .expect("internal error: a tensor's shape and data disagree");
-        (tensor.name.clone(), view)
-    });
     let text = serde_json::to_string(&facts).expect("internal error: facts are text");
-    let metadata = HashMap::from([("netc".to_owned(), text)]);
-    safetensors::serialize(views, Some(metadata)).expect("internal error: tensors serialize")
+    let mut end = 0;
+    let tensors = entries.iter().map(|entry| {
+        let start = end;
+        end += entry.shape.iter().product::<usize>() * precision.bytes() as usize;
+        let info = TensorInfo {
+            dtype,
+            shape: entry.shape.clone(),
+            data_offsets: (start, end),
+        };
+        (entry.name.clone(), info)
+    });
+    let about = HashMap::from([("netc".to_owned(), text)]);
+    let about = Metadata::new(Some(about), tensors.collect())
+        .expect("internal error: tensors follow each other");
+    let mut json = serde_json::to_vec(&about).expect("internal error: a header is data");
+    json.resize(json.len().next_multiple_of(8), b' ');
+    let mut header = (json.len() as u64).to_le_bytes().to_vec();
+    header.append(&mut json);
+    header
 }
 
-fn narrow(values: &[f64], precision: Precision) -> Vec<u8> {
-    match precision {
-        Precision::F32 => values
-            .iter()
-            .flat_map(|&v| (v as f32).to_le_bytes())
-            .collect(),
-        Precision::F64 => values.iter().flat_map(|&v| v.to_le_bytes()).collect(),
-    }
+/// A hash in digits.
+fn hex(hash: Sha256) -> String {
+    hash.finalize()
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// SHA-256 over names and data, in the order of the names.
@@ -78,9 +136,7 @@ fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
         hash.update((data.len() as u64).to_le_bytes());
         hash.update(data);
     }
-    hash.finalize()
-        .iter()
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hex(hash)
 }
 
 /// Reads a checkpoint.
@@ -165,17 +221,40 @@ mod tests {
         }
     }
 
+    /// Writes doubles, a piece a number.
+    fn written(path: &Path, checkpoint: &Checkpoint) -> Vec<u8> {
+        let entries = checkpoint.tensors.iter().map(|tensor| Entry {
+            name: tensor.name.clone(),
+            shape: tensor.shape.clone(),
+            place: &tensor.values,
+        });
+        let (entries, facts) = (entries.collect(), &checkpoint.facts);
+        write(path, entries, facts, Precision::F64, |values, sink| {
+            values.iter().try_for_each(|v| sink(&v.to_le_bytes()))
+        })
+        .unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    /// The same file from the format's own library.
+    fn as_the_format_has_it(bytes: &[u8]) -> Vec<u8> {
+        let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
+        let tensors = SafeTensors::deserialize(bytes).unwrap();
+        safetensors::serialize(tensors.tensors(), header.metadata().clone()).unwrap()
+    }
+
     #[test]
     fn a_checkpoint_reads_back_and_a_flipped_bit_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("last.safetensors");
-        let bytes = to_bytes(&sample(), Precision::F64);
+        let bytes = written(&path, &sample());
+        let again = written(&folder.path().join("again"), &sample());
+        assert!(bytes == again, "the same bytes for the same numbers");
         assert_eq!(
             bytes,
-            to_bytes(&sample(), Precision::F64),
-            "the same bytes for the same numbers"
+            as_the_format_has_it(&bytes),
+            "as another writer has it"
         );
-        file::write(&path, &bytes).unwrap();
         let mut back = read(&path).unwrap();
         back.tensors.sort_by(|a, b| b.name.cmp(&a.name));
         assert_eq!(back, sample());

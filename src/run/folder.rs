@@ -166,11 +166,15 @@ impl RunFolder {
     /// Writes `checkpoints/last.safetensors`, and `best.safetensors` where it is the best so far.
     ///
     /// # Errors
-    /// E0901 one cannot be written; an older one is still there.
-    pub fn checkpoint(&self, bytes: &[u8], best: bool) -> Result<(), Diagnostic> {
+    /// Those of `save`; E0901 one cannot be written. An older one is still there.
+    pub fn checkpoint(
+        &self,
+        save: impl FnOnce(&Path) -> Result<(), Diagnostic>,
+        best: bool,
+    ) -> Result<(), Diagnostic> {
         let folder = self.path.join("checkpoints");
         let last = folder.join("last.safetensors");
-        file::write(&last, bytes)?;
+        save(&last)?;
         if best {
             file::duplicate(&last, &folder.join("best.safetensors"))?;
         }
@@ -180,9 +184,12 @@ impl RunFolder {
     /// Writes `final.safetensors`.
     ///
     /// # Errors
-    /// E0901 it cannot be written.
-    pub fn finish(&self, bytes: &[u8]) -> Result<(), Diagnostic> {
-        file::write(&self.path.join("final.safetensors"), bytes)
+    /// Those of `save`.
+    pub fn finish(
+        &self,
+        save: impl FnOnce(&Path) -> Result<(), Diagnostic>,
+    ) -> Result<(), Diagnostic> {
+        save(&self.path.join("final.safetensors"))
     }
 }
 

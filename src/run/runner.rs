@@ -12,6 +12,8 @@ use crate::op::real::{Precision, Real};
 use crate::op::view::View;
 use crate::plan::Plan;
 
+use super::checkpoint::Sink;
+
 /// A plan on a device.
 #[derive(Clone, Debug)]
 pub struct Runner {
@@ -27,7 +29,14 @@ impl Runner {
     /// # Errors
     /// As [`Device::load`].
     pub fn load(device: &mut dyn Device, plan: Plan) -> Result<Self, Diagnostic> {
-        let plan = Arc::new(plan);
+        Self::of(device, Arc::new(plan))
+    }
+
+    /// Loads a plan that others know as well.
+    ///
+    /// # Errors
+    /// As [`Device::load`].
+    pub fn of(device: &mut dyn Device, plan: Arc<Plan>) -> Result<Self, Diagnostic> {
         let loaded = device.load(&plan)?;
         Ok(Self { plan, loaded })
     }
@@ -183,6 +192,48 @@ impl Runner {
     ) -> Result<Vec<f64>, Diagnostic> {
         let packed = self.read_reals(device, buffer, parameter.layout.elements())?;
         Ok(parameter.layout.unpack(&packed, parameter.count()))
+    }
+
+    /// Gives a parameter's logical values to a sink, from a buffer of its layout (values, velocity).
+    ///
+    /// # Errors
+    /// E0704 the device failed; those of the sink.
+    pub fn save_parameter(
+        &self,
+        device: &mut dyn Device,
+        parameter: &Parameter,
+        buffer: BufferId,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Diagnostic> {
+        match self.plan.precision {
+            Precision::F32 => self.save::<f32>(device, parameter, buffer, sink),
+            Precision::F64 => self.save::<f64>(device, parameter, buffer, sink),
+        }
+    }
+
+    fn save<T: Real>(
+        &self,
+        device: &mut dyn Device,
+        parameter: &Parameter,
+        buffer: BufferId,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Diagnostic> {
+        let mut packed = vec![T::zero(); parameter.layout.elements()];
+        device.read(self.loaded, buffer, bytemuck::cast_slice_mut(&mut packed))?;
+        let logical = parameter.layout.unpack(&packed, parameter.count());
+        drop(packed);
+        for piece in logical.chunks(1 << 13) {
+            if cfg!(target_endian = "little") {
+                sink(bytemuck::cast_slice(piece))?;
+                continue;
+            }
+            let mut bytes = bytemuck::cast_slice::<T, u8>(piece).to_vec();
+            bytes
+                .chunks_exact_mut(size_of::<T>())
+                .for_each(<[u8]>::reverse);
+            sink(&bytes)?;
+        }
+        Ok(())
     }
 
     /// Runs some of the steps.

@@ -1,5 +1,9 @@
 //! A network on a device: training and inference plans over the same parameters.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::config::{self, Config};
@@ -15,6 +19,7 @@ use crate::plan::budget::{Job, Plans, Room};
 use crate::plan::{Mode, Plan};
 use crate::random::{Purpose, Stream};
 
+use super::checkpoint::{self, Entry};
 use super::runner::Runner;
 
 /// A network on a device.
@@ -28,7 +33,21 @@ pub struct Session {
     /// Images of a batch.
     pub batch: usize,
     training: Option<Runner>,
-    inference: Runner,
+    inference: Inference,
+}
+
+/// The plan of inference. A training loads it when it first tests: its first step comes sooner.
+enum Inference {
+    Planned(Arc<Plan>),
+    Loaded(Runner),
+}
+
+impl Inference {
+    fn plan(&self) -> &Arc<Plan> {
+        match self {
+            Self::Planned(plan) | Self::Loaded(Runner { plan, .. }) => plan,
+        }
+    }
 }
 
 /// What a training step gave.
@@ -174,15 +193,17 @@ impl Session {
             inference,
         } = plans;
         let (precision, batch) = (inference.precision, inference.batch);
-        let mut load = |plan: Plan| Runner::load(&mut *device, plan);
-        // The larger arena first: it serves both.
-        let larger = |plan: &Plan| plan.arena_bytes > inference.arena_bytes;
-        let (training, inference) = if training.as_ref().is_some_and(larger) {
-            (training.map(&mut load).transpose()?, load(inference)?)
+        // The larger arena first: it serves both. Nearly always that is the training's.
+        let first = training
+            .as_ref()
+            .is_none_or(|plan| plan.arena_bytes < inference.arena_bytes);
+        let inference = if first {
+            Inference::Loaded(Runner::load(&mut *device, inference)?)
         } else {
-            let inference = load(inference)?;
-            (training.map(&mut load).transpose()?, inference)
+            Inference::Planned(Arc::new(inference))
         };
+        let load = |plan: Plan| Runner::load(&mut *device, plan);
+        let training = training.map(load).transpose()?;
         Ok(Self {
             graph,
             device,
@@ -193,11 +214,31 @@ impl Session {
         })
     }
 
-    /// The plan of a mode; none of training where the session is not for that.
-    pub fn runner(&self, mode: Mode) -> Option<&Runner> {
+    /// The plan of a mode, loaded; none of training where the session is not for that.
+    ///
+    /// # Errors
+    /// As [`Device::load`].
+    pub fn runner(&mut self, mode: Mode) -> Result<Option<Runner>, Diagnostic> {
         match mode {
-            Mode::Training => self.training.as_ref(),
-            Mode::Inference => Some(&self.inference),
+            Mode::Training => Ok(self.training.clone()),
+            Mode::Inference => self.inference().map(Some),
+        }
+    }
+
+    fn inference(&mut self) -> Result<Runner, Diagnostic> {
+        let loaded = match &self.inference {
+            Inference::Loaded(runner) => return Ok(runner.clone()),
+            Inference::Planned(plan) => Runner::of(&mut *self.device, Arc::clone(plan))?,
+        };
+        self.inference = Inference::Loaded(loaded.clone());
+        Ok(loaded)
+    }
+
+    /// A plan that is loaded: parameters are the same in all.
+    fn any(&mut self) -> Result<Runner, Diagnostic> {
+        match &self.training {
+            Some(runner) => Ok(runner.clone()),
+            None => self.inference(),
         }
     }
 
@@ -206,7 +247,7 @@ impl Session {
         self.training
             .as_ref()
             .map_or(0, |runner| runner.plan.total_bytes())
-            .max(self.inference.plan.total_bytes())
+            .max(self.inference.plan().total_bytes())
     }
 
     /// Draws initial values: normally distributed ones from the stream (seed; init, the parameter's index), in the order
@@ -215,9 +256,9 @@ impl Session {
     /// # Errors
     /// E0704 the device failed.
     pub fn initialize(&mut self, seed: u64) -> Result<(), Diagnostic> {
-        let plan = self.inference.plan.clone();
-        for (index, buffers) in plan.parameters.iter().enumerate() {
-            self.inference.write_values(
+        let runner = self.any()?;
+        for (index, buffers) in runner.plan.parameters.iter().enumerate() {
+            runner.write_values(
                 &mut *self.device,
                 &buffers.parameter,
                 buffers.value,
@@ -232,13 +273,11 @@ impl Session {
     /// # Errors
     /// E0704 the device failed.
     pub fn read(&mut self) -> Result<Vec<Tensor>, Diagnostic> {
-        let plan = self.inference.plan.clone();
+        let runner = self.any()?;
         let mut tensors = Vec::new();
-        for buffers in &plan.parameters {
+        for buffers in &runner.plan.parameters {
             let parameter = &buffers.parameter;
-            let values =
-                self.inference
-                    .read_parameter(&mut *self.device, parameter, buffers.value)?;
+            let values = runner.read_parameter(&mut *self.device, parameter, buffers.value)?;
             tensors.push(Tensor {
                 name: parameter.name.to_string(),
                 shape: parameter.shape.clone(),
@@ -248,27 +287,41 @@ impl Session {
         Ok(tensors)
     }
 
-    /// The optimizer's state, `c1.weight.velocity` and so on; nothing where this is no training.
+    /// Writes a checkpoint of the parameters, and of the optimizer's state, `c1.weight.velocity` and so on, where that is
+    /// asked for.
     ///
     /// # Errors
-    /// E0704 the device failed.
-    pub fn read_optimizer(&mut self) -> Result<Vec<Tensor>, Diagnostic> {
-        let Some(runner) = &self.training else {
-            return Ok(Vec::new());
-        };
-        let mut tensors = Vec::new();
+    /// E0704 the device failed; E0901 the file cannot be written.
+    pub fn save(
+        &mut self,
+        path: &Path,
+        state: bool,
+        facts: &BTreeMap<String, String>,
+    ) -> Result<(), Diagnostic> {
+        let runner = self.any()?;
+        let mut entries = Vec::new();
         for buffers in &runner.plan.parameters {
-            let Some(velocity) = buffers.velocity else {
-                continue;
+            let parameter = &buffers.parameter;
+            let mut entry = |name: String, buffer| {
+                entries.push(Entry {
+                    name,
+                    shape: parameter.shape.clone(),
+                    place: (parameter, buffer),
+                });
             };
-            let values = runner.read_parameter(&mut *self.device, &buffers.parameter, velocity)?;
-            tensors.push(Tensor {
-                name: format!("{}.velocity", buffers.parameter.name),
-                shape: buffers.parameter.shape.clone(),
-                values,
-            });
+            entry(parameter.name.to_string(), buffers.value);
+            if let Some(velocity) = buffers.velocity.filter(|_| state) {
+                entry(format!("{}.velocity", parameter.name), velocity);
+            }
         }
-        Ok(tensors)
+        let device = &mut *self.device;
+        checkpoint::write(
+            path,
+            entries,
+            facts,
+            self.precision,
+            |&(parameter, buffer), sink| runner.save_parameter(device, parameter, buffer, sink),
+        )
     }
 
     /// Sets all parameters. The caller has checked that they fit.
@@ -276,14 +329,15 @@ impl Session {
     /// # Errors
     /// E0602 tensors that are missing or of another shape; E0704 the device failed.
     pub fn write(&mut self, tensors: &[Tensor]) -> Result<(), Diagnostic> {
-        let plan = self.inference.plan.clone();
+        let runner = self.any()?;
+        let plan = &runner.plan;
         let mut misfits = Vec::new();
         for buffers in &plan.parameters {
             let parameter = &buffers.parameter;
             let name = parameter.name.to_string();
             match tensors.iter().find(|tensor| tensor.name == name) {
                 Some(tensor) if tensor.shape == parameter.shape => {
-                    self.inference.write_parameter(
+                    runner.write_parameter(
                         &mut *self.device,
                         parameter,
                         buffers.value,
@@ -342,6 +396,7 @@ impl Session {
         runner.run_all(&mut *self.device, scalars)?;
         let losses = runner.read_reals(&mut *self.device, losses, self.batch)?;
         let correct = runner.read_ints(&mut *self.device, correct)?;
+        self.device.settle(runner.loaded)?;
         let images = self.batch as f64;
         Ok(Step {
             loss: losses.iter().sum::<f64>() / images,
@@ -354,7 +409,7 @@ impl Session {
     /// # Errors
     /// E0704 the device failed.
     pub fn logits<T: Real>(&mut self, images: &[T]) -> Result<Vec<f64>, Diagnostic> {
-        let runner = self.inference.clone();
+        let runner = self.inference()?;
         let image = self.graph.input_shape().elements();
         let count = images.len() / image;
         if count == self.batch {
@@ -366,6 +421,7 @@ impl Session {
         }
         runner.run_all(&mut *self.device, &Scalars::default())?;
         let mut logits = runner.read_tensor(&mut *self.device, runner.plan.output)?;
+        self.device.settle(runner.loaded)?;
         logits.truncate(count * self.graph.classes().unwrap_or(0));
         Ok(logits)
     }

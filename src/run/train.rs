@@ -12,11 +12,10 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::op::emit::Scalars;
 use crate::op::real::{Precision, Real};
 
-use super::checkpoint::{self, Checkpoint};
 use super::evaluate::{Evaluation, evaluate};
 use super::folder::RunFolder;
 use super::schedule::learning_rate;
-use super::session::{Session, Tensor};
+use super::session::Session;
 
 /// One step's figures, and a line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -182,12 +181,9 @@ impl Training<'_> {
                 }
             }
         }
-        let parameters = Checkpoint {
-            tensors: self.session.read()?,
-            facts: BTreeMap::new(),
-        };
-        let bytes = checkpoint::to_bytes(&parameters, self.session.precision);
-        self.folder.finish(&bytes)?;
+        let session = &mut *self.session;
+        self.folder
+            .finish(|path| session.save(path, false, &BTreeMap::new()))?;
         let Some(evaluation) = last else {
             return Err(Diagnostic::error(
                 Code::E0404,
@@ -204,14 +200,13 @@ impl Training<'_> {
 
     /// Writes checkpoints that training could go on from.
     fn save(&mut self, steps: u64, best: bool) -> Result<(), Diagnostic> {
-        let mut tensors: Vec<Tensor> = self.session.read()?;
-        tensors.extend(self.session.read_optimizer()?);
         let facts = BTreeMap::from([
             ("step".to_owned(), steps.to_string()),
             ("seed".to_owned(), self.config.train.seed.to_string()),
         ]);
-        let bytes = checkpoint::to_bytes(&Checkpoint { tensors, facts }, self.session.precision);
-        self.folder.checkpoint(&bytes, best)
+        let session = &mut *self.session;
+        self.folder
+            .checkpoint(|path| session.save(path, true, &facts), best)
     }
 }
 

@@ -20,18 +20,15 @@ pub struct Part<'a> {
     pub text: &'a str,
     /// Its build-time constants.
     pub defines: &'a [(&'static str, Define)],
-}
-
-/// What the names at file scope of the unit `index` end with.
-pub fn suffix(index: usize) -> String {
-    format!("_u{index}")
+    /// What its names at file scope end with.
+    pub suffix: &'a str,
 }
 
 /// All parts as one text.
 pub fn bundle(parts: &[Part<'_>]) -> String {
     let mut all = String::new();
-    for (index, part) in parts.iter().enumerate() {
-        let suffix = suffix(index);
+    for part in parts {
+        let suffix = part.suffix;
         let macros: BTreeSet<&str> = part.text.lines().filter_map(defined_macro).collect();
         let names: BTreeSet<&str> = part
             .text
@@ -123,8 +120,13 @@ mod tests {
             Part {
                 text,
                 defines: &defines,
+                suffix: "_u0",
             },
-            Part { text, defines: &[] },
+            Part {
+                text,
+                defines: &[],
+                suffix: "_u1",
+            },
         ]);
         let expected = format!(
             "#define A 3\n#define f f_u0\n{text}\n#undef A\n#undef TWICE\n#undef f\n#define f f_u1\n{text}\n#undef TWICE\n#undef f\n"

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::file;
@@ -23,7 +24,7 @@ const VERSION: u32 = 2;
 const HEADER: usize = 8 + 4 + 32 + 32;
 
 /// SHA-256 over all that a compiled program depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key([u8; 32]);
 
 impl Key {
@@ -35,6 +36,11 @@ impl Key {
             hash.update(fact.as_bytes());
         }
         Self(hash.finalize().into())
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     /// The file's name.

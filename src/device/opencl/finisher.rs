@@ -1,10 +1,14 @@
-//! A second process that finishes kernels before the first run of a plan wants them.
+//! A second process that launches a plan's kernels on memory that nobody reads.
 //!
-//! PoCL compiles a kernel to machine code at its first launch, one at a time in a process however many threads launch,
-//! and keeps the result on disk. So where a plan's program was just compiled, the program named by [`allow`] is started
-//! once more: it loads that program, launches its kernels from the last one to the first, a work-item each on memory that
-//! nobody reads, and ends. The plan's first run goes from the first to the last, and finds the later half done. Whatever
-//! goes wrong with it, the plan only starts later.
+//! **Finishing.** PoCL compiles a kernel to machine code at its first launch, one at a time in a process however many
+//! threads launch, and keeps the result on disk. So where a plan's program was just compiled, the program named by
+//! [`allow`] is started once more: it loads that program, launches its kernels from the last one to the first, a work-item
+//! each, and ends. The plan's first run goes from the first to the last, and finds the later half done.
+//!
+//! **Trying.** What a later start would load instead of the program ([`super::ready`]) is launched once in a process of its
+//! own before it is kept, because PoCL ends the process where something is missing.
+//!
+//! Whatever goes wrong with the second process, a plan only starts later.
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -13,24 +17,19 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::call::Failure;
-use super::memory;
+use super::build;
+use super::cache::{Cache, Key};
+use super::launch::{Launch, Launches};
 use super::platform;
-use super::program::{self, Programs};
-use super::queue::{Grid, Queue};
-use super::step::Prepared;
-use crate::op::emit::{Argument, Scalars};
-use crate::op::real::Precision;
+use super::program::Programs;
+use super::queue::Queue;
+use super::ready::{self, PLATFORM};
 use crate::plan::Plan;
 
 /// The hidden command that [`serve`]s.
 pub const COMMAND: &str = "finish-kernels";
-/// The platform whose kernels want it.
-const PLATFORM: &str = "Portable Computing Language";
 /// Fewer kernels are finished before it is there.
 const FEWEST: usize = 6;
-/// A dimension of more work-items may make another kernel of it, so it is left as it is.
-const SMALL: usize = 1 << 12;
 
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
@@ -41,26 +40,17 @@ pub fn allow() {
     }
 }
 
-/// What the second process is to do; the program's binary follows behind the line.
+/// What the second process is to do; a binary follows behind the line.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Task {
     /// The device, as `--device` takes it.
     selector: String,
-    f64: bool,
-    /// Bytes of the largest buffer.
-    buffer_bytes: u64,
-    launches: Vec<Launch>,
+    launches: Launches,
+    /// Under which key the binary is kept if it works; `None` where the kernels are to be finished.
+    keep: Option<Key>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Launch {
-    function: String,
-    global: [usize; 3],
-    local: Option<[usize; 3]>,
-    arguments: Vec<Argument>,
-}
-
-/// The second process. It ends with its work, or with this value.
+/// The second process that finishes kernels. It ends with its work, or with this value.
 #[derive(Debug)]
 pub struct Finisher(Child);
 
@@ -81,65 +71,72 @@ impl Finisher {
     /// Starts it for a plan whose program was just compiled to `object`; `None` where that gains nothing or does not
     /// work.
     pub fn start(queue: &Queue, programs: &Programs, plan: &Plan, object: &[u8]) -> Option<Self> {
-        let program = PROGRAM.get()?;
         if queue.found.description.platform != PLATFORM || queue.found.limits.cores < 2 {
             return None;
         }
-        let task = Task::new(queue, programs, plan);
-        if task.launches.len() < FEWEST {
+        let task = Task::finishing(queue, programs, plan);
+        if task.launches.list.len() < FEWEST {
             return None;
         }
-        let child = Command::new(program)
-            .arg(COMMAND)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let mut finisher = Self(child);
-        let sent = finisher.0.stdin.take()?.write_all(&task.message(object));
-        sent.is_ok().then_some(finisher)
+        process(&task.message(object)).map(Self)
     }
 }
 
+/// Starts a process that tries what a later start may load, and keeps it under the key if it works.
+pub fn try_ready(queue: &Queue, launches: Launches, key: Key, record: &[u8]) -> Option<Child> {
+    let task = Task {
+        selector: queue.found.description.selector.clone(),
+        launches,
+        keep: Some(key),
+    };
+    process(&task.message(record))
+}
+
+/// The second process with its task.
+fn process(message: &[u8]) -> Option<Child> {
+    let mut child = Command::new(PROGRAM.get()?)
+        .arg(COMMAND)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let sent = child.stdin.take()?.write_all(message);
+    if sent.is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+        return None;
+    }
+    Some(child)
+}
+
 impl Task {
-    /// The kernels of a plan that are in the program built last.
-    pub(super) fn new(queue: &Queue, programs: &Programs, plan: &Plan) -> Self {
-        let mut launches: Vec<Launch> = Vec::new();
+    /// To finish the kernels of a plan that are in the program built last, from the last one to the first.
+    pub(super) fn finishing(queue: &Queue, programs: &Programs, plan: &Plan) -> Self {
+        let mut list: Vec<Launch> = Vec::new();
         for step in &plan.steps {
             let kernel = step.call.kernel();
             let Some(function) = programs.newest_function(plan.precision, &kernel) else {
                 continue;
             };
-            let small = kernel.global.iter().all(|&items| items <= SMALL);
             let known = |other: &Launch| other.function == function && other.local == kernel.local;
-            if launches.iter().any(known) {
-                continue;
+            if !list.iter().any(known) {
+                list.push(Launch::new(function, &kernel, &step.call.arguments));
             }
-            launches.push(Launch {
-                function,
-                global: match kernel.local {
-                    Some([1, 1, 1]) if small => [1, 1, 1],
-                    _ => kernel.global,
-                },
-                local: kernel.local,
-                arguments: step.call.arguments.to_vec(),
-            });
         }
-        let buffers = plan.buffers.iter().map(|buffer| buffer.bytes);
+        list.reverse();
         Self {
             selector: queue.found.description.selector.clone(),
-            f64: plan.precision == Precision::F64,
-            buffer_bytes: buffers.max().unwrap_or(1),
-            launches,
+            launches: Launches::new(plan, list),
+            keep: None,
         }
     }
 
     /// As [`serve`] reads it.
-    pub(super) fn message(&self, object: &[u8]) -> Vec<u8> {
+    pub(super) fn message(&self, binary: &[u8]) -> Vec<u8> {
         let mut message = serde_json::to_vec(self).expect("internal error: a task is data");
         message.push(b'\n');
-        message.extend_from_slice(object);
+        message.extend_from_slice(binary);
         message
     }
 }
@@ -149,30 +146,20 @@ pub fn serve(mut input: impl Read) -> Option<()> {
     let mut all = Vec::new();
     input.read_to_end(&mut all).ok()?;
     let end = all.iter().position(|&byte| byte == b'\n')?;
-    let task: Task = serde_json::from_slice(&all[..end]).ok()?;
+    let (task, binary) = (&all[..end], &all[end + 1..]);
+    let task: Task = serde_json::from_slice(task).ok()?;
     let devices = platform::devices();
     let found = devices
         .iter()
         .find(|found| found.description.selector == task.selector)?;
     let queue = Queue::open(found).ok()?;
-    finish(&queue, &task, &all[end + 1..]).ok()
-}
-
-fn finish(queue: &Queue, task: &Task, object: &[u8]) -> Result<(), Failure> {
-    let precision = if task.f64 {
-        Precision::F64
-    } else {
-        Precision::F32
+    let program = match task.keep {
+        Some(_) => ready::program(&queue, binary)?,
+        None => build::loaded(&queue, binary).ok()?,
     };
-    let program = program::loaded(queue, object)?;
-    // The one buffer of all: nobody reads what is computed.
-    let buffer = memory::create(queue, task.buffer_bytes)?;
-    for launch in task.launches.iter().rev() {
-        let kernel = program::kernel(&program, &launch.function)?;
-        let grid = Grid::new(launch.global, launch.local);
-        let mut prepared = Prepared::new(kernel, grid, &launch.arguments, |_| &buffer, precision)?;
-        prepared.launch(queue, &Scalars::default())?;
-        queue.finish()?;
+    task.launches.run(&queue, &program).ok()?;
+    if let Some(key) = task.keep {
+        Cache::of_user().entry(&key)?.keep(binary);
     }
-    Ok(())
+    Some(())
 }

@@ -1,30 +1,36 @@
 //! The OpenCL engine: runs plans on any OpenCL device, and starts where there is none.
 //!
 //! Flow: [`platform`] finds and chooses a device -> [`queue`] opens it -> [`program`] builds a plan's kernels, each a
-//! [`unit`] (on CPUs all in one [`bundle`]), with [`cache`] on disk and a [`finisher`] beside it -> [`memory`] places its
-//! buffers -> [`step`] sets the kernels' arguments -> [`OpenClDevice`] runs them. [`loader`] and [`functions`] open libOpenCL at the first call;
-//! [`call`] turns statuses into errors.
+//! [`unit`] (on CPUs bundled, [`bundle`]), with [`cache`] on disk and a [`finisher`] beside it, or loads them where they
+//! are [`ready`] -> [`memory`] places its buffers -> [`step`] sets the kernels' arguments ([`loaded`] does all of that) ->
+//! [`OpenClDevice`] runs them. [`loader`] and [`functions`] open libOpenCL at the first call; [`call`] turns statuses into
+//! errors.
 //!
 //! Invariant: this folder is the only place with OpenCL types and with `unsafe`.
 
 #![allow(unsafe_code)] // OpenCL is a C interface; each use has its SAFETY line
 
+mod build;
 mod bundle;
 mod cache;
 mod call;
 pub mod finisher;
 mod functions;
+mod launch;
+mod loaded;
 mod loader;
 mod memory;
 pub mod platform;
 mod program;
 mod queue;
+mod ready;
 mod sources;
 mod step;
 #[cfg(test)]
 mod tests;
 mod unit;
 
+use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,28 +40,34 @@ pub use cache::FOLDER_VARIABLE;
 pub use loader::LIBRARY_VARIABLE;
 pub use platform::{Found, devices, select};
 
-use super::{Description, Device, Loaded};
-use crate::diagnostic::{Code, Diagnostic};
+use super::{Compiling, Description, Device, Loaded, Watcher};
+use crate::diagnostic::Diagnostic;
 use crate::op::emit::{BufferId, Scalars};
-use crate::op::real::Precision;
 use crate::plan::{Limits, Plan};
 use cache::Cache;
 use call::Failure;
 use finisher::Finisher;
-use memory::{Buffers, Memory};
+use loaded::LoadedPlan;
+use memory::Memory;
 use program::Programs;
-use queue::{Grid, Queue};
-use step::Prepared;
+use queue::Queue;
 
 /// An OpenCL device with the plans that are loaded on it.
-#[derive(Debug)]
 pub struct OpenClDevice {
     held: ManuallyDrop<Held>,
     cache: Cache,
+    watcher: Watcher,
     /// Finishes the kernels of the plan loaded last, where they are new.
     finisher: Option<Finisher>,
     /// Whether a call failed in the middle of work. Drivers may then refuse to release anything, so nothing is.
     lost: bool,
+}
+
+impl fmt::Debug for OpenClDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held: &Held = &self.held;
+        f.debug_tuple("OpenClDevice").field(held).finish()
+    }
 }
 
 /// What a device holds. Fields are dropped in this order: kernels before their buffers, all before the queue.
@@ -65,14 +77,6 @@ struct Held {
     programs: Programs,
     memory: Memory,
     queue: Queue,
-}
-
-/// A plan made ready. Fields are dropped in this order: a buffer must outlive the kernels that have it as an argument.
-#[derive(Debug)]
-struct LoadedPlan {
-    steps: Vec<Prepared>,
-    buffers: Buffers,
-    plan: Arc<Plan>,
 }
 
 const TIMED: &str = "while steps were timed";
@@ -99,6 +103,7 @@ impl OpenClDevice {
         Ok(Self {
             held: ManuallyDrop::new(held),
             cache,
+            watcher: Arc::new(|_| {}),
             finisher: None,
             lost: false,
         })
@@ -130,6 +135,12 @@ impl OpenClDevice {
         known.expect(NOT_LOADED)
     }
 
+    /// The same, to change it.
+    fn loaded(&mut self, plan: Loaded) -> &mut LoadedPlan {
+        let known = self.held.plans.get_mut(plan.0).and_then(Option::as_mut);
+        known.expect(NOT_LOADED)
+    }
+
     /// Runs one step after all work so far.
     fn launch(&mut self, plan: Loaded, step: usize, scalars: &Scalars) -> Result<(), Diagnostic> {
         let Held { plans, queue, .. } = &mut *self.held;
@@ -158,53 +169,6 @@ impl OpenClDevice {
         self.lost = true;
         self.held.queue.failed(failure, work)
     }
-
-    /// Builds, allocates and sets arguments, for [`Device::load`].
-    fn prepare(&mut self, plan: &Arc<Plan>) -> Result<LoadedPlan, Diagnostic> {
-        let Held {
-            programs,
-            memory,
-            queue,
-            ..
-        } = &mut *self.held;
-        if plan.precision == Precision::F64 && !queue.found.limits.double {
-            let message = format!(
-                "{} does not compute in double precision",
-                queue.found.description.name
-            );
-            return Err(Diagnostic::error(Code::E0706, message)
-                .help("write `--precision f32`, or `--device host`"));
-        }
-        let kernels: Vec<_> = plan.steps.iter().map(|step| step.call.kernel()).collect();
-        let object = programs.build(queue, &self.cache, plan.precision, &kernels)?;
-        // One at a time: what is loaded first runs first.
-        let busy = self.finisher.as_mut().is_some_and(Finisher::is_running);
-        if let Some(object) = object.filter(|_| !busy) {
-            self.finisher = Finisher::start(queue, programs, plan, &object);
-        }
-        let buffers = memory.place(queue, plan)?;
-        let mut steps = Vec::with_capacity(plan.steps.len());
-        for (step, kernel) in plan.steps.iter().zip(&kernels) {
-            let made = programs.kernel(queue, plan.precision, kernel)?;
-            let grid = Grid::new(kernel.global, kernel.local);
-            let prepared = {
-                let buffer = |id: BufferId| buffers.get(id.0);
-                Prepared::new(made, grid, &step.call.arguments, buffer, plan.precision)
-            };
-            let work = || {
-                format!(
-                    "while the step `{}`, kernel `{}`, was prepared",
-                    step.name, kernel.function
-                )
-            };
-            steps.push(prepared.map_err(|failure| queue.failed(failure, work()))?);
-        }
-        Ok(LoadedPlan {
-            steps,
-            buffers,
-            plan: Arc::clone(plan),
-        })
-    }
 }
 
 impl Device for OpenClDevice {
@@ -214,6 +178,10 @@ impl Device for OpenClDevice {
 
     fn limits(&self) -> &Limits {
         &self.held.queue.found.limits
+    }
+
+    fn watch(&mut self, watcher: Watcher) {
+        self.watcher = watcher;
     }
 
     fn load(&mut self, plan: &Arc<Plan>) -> Result<Loaded, Diagnostic> {
@@ -254,8 +222,27 @@ impl Device for OpenClDevice {
         steps: Range<usize>,
         scalars: &Scalars,
     ) -> Result<(), Diagnostic> {
+        let first = std::mem::take(&mut self.loaded(plan).first);
+        let of = first.iter().filter(|&&first| first).count();
+        let whole = steps.end == self.plan(plan).plan.steps.len();
+        let mut number = 0;
         for step in steps {
+            if first.get(step) == Some(&true) {
+                number += 1;
+                let kernel = self.plan(plan).plan.steps[step].call.kernel();
+                let name = kernel.function;
+                (self.watcher)(Compiling::Kernel { name, number, of });
+            }
             self.launch(plan, step, scalars)?;
+            if first.get(step) == Some(&true) {
+                // Only then is the kernel compiled, and the next one's turn.
+                self.finish()?;
+            }
+        }
+        if of > 0 && whole {
+            (self.watcher)(Compiling::Done);
+        } else {
+            self.loaded(plan).first = first;
         }
         self.held
             .queue
@@ -293,6 +280,19 @@ impl Device for OpenClDevice {
             .queue
             .finish()
             .map_err(|failure| self.failed(failure, "while the steps so far were awaited"))
+    }
+
+    fn settle(&mut self, plan: Loaded) -> Result<(), Diagnostic> {
+        let loaded = self.loaded(plan);
+        if let Some(key) = loaded.unready.take() {
+            let plan = Arc::clone(&loaded.plan);
+            self.finish()?;
+            if let Some(mut child) = self.keep_ready(&plan, key) {
+                // It ends by itself; the system wants to be asked how.
+                std::thread::spawn(move || child.wait());
+            }
+        }
+        Ok(())
     }
 
     fn reset(&mut self) -> Result<(), Diagnostic> {

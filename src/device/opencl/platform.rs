@@ -28,6 +28,19 @@ pub struct Found {
     pub(super) device: DeviceId,
 }
 
+impl Found {
+    /// All that a compiled program depends on: platform, its version, device, driver.
+    pub(super) fn facts(&self) -> [&str; 4] {
+        let Description {
+            platform,
+            name,
+            driver,
+            ..
+        } = &self.description;
+        [platform, &self.platform_version, name, driver]
+    }
+}
+
 /// Every device of every platform that is available and has a compiler, in the platforms' order.
 pub fn devices() -> Vec<Found> {
     // One thread at a time: while one makes PoCL 3.1 ready, another may be told that there is no device.

@@ -1,26 +1,18 @@
 //! Kernel texts to compiled programs. A kernel file with its defines is a unit, built once a device.
 //!
 //! On CPUs all new units of a plan are one program ([`super::bundle`]), elsewhere each is a program of its own, built
-//! several at a time. Programs come from the cache on disk, else from the compiler. Knows kernels as the planner asks
-//! for them ([`Kernel`]), nothing of buffers.
-//!
-//! On CPUs a program is compiled and linked in two calls, and what is kept is the compiled object. PoCL finishes a
-//! kernel at its first launch and keeps that work in a cache of its own, so the object is all that is missing; the
-//! binary of a linked program would cost 0.1 s a kernel, since PoCL finishes each once more for any group size
-//! (PoCL 3.1, 2026-11-25: 4 to 6 s for the 45 kernels of a training step).
+//! several at a time. [`super::build`] makes each. Knows kernels as the planner asks for them ([`Kernel`]), nothing of
+//! buffers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::CString;
-use std::ptr;
 use std::sync::Mutex;
 use std::thread;
 
-use ocl::core::ffi;
 use ocl::core::{Program, Status};
 
+use super::build::{self, Build, Header, Made};
 use super::bundle::{self, Part};
-use super::cache::{Cache, Key};
-use super::call::{self, Failure, check, created};
+use super::cache::Cache;
 use super::queue::Queue;
 use super::unit::Unit;
 use crate::diagnostic::{Code, Diagnostic};
@@ -33,6 +25,8 @@ use crate::plan::Class;
 pub struct Programs {
     units: HashMap<Unit, Place>,
     programs: Vec<Program>,
+    /// Of the newest binary, where there was one.
+    header: Option<Header>,
 }
 
 /// Where a unit is.
@@ -44,6 +38,16 @@ struct Place {
     suffix: String,
 }
 
+/// What programs are made with.
+pub struct Maker<'a> {
+    /// The device.
+    pub queue: &'a Queue,
+    /// Where their binaries may be.
+    pub cache: &'a Cache,
+    /// Told when so many kernels have to be compiled, where that takes long (on CPUs).
+    pub compiling: &'a dyn Fn(usize),
+}
+
 impl Programs {
     /// Builds what these kernels need and is not built yet; gives the object where one program of all of them was compiled.
     ///
@@ -51,11 +55,11 @@ impl Programs {
     /// E0702 a kernel file does not build; E0704 the device failed.
     pub fn build(
         &mut self,
-        queue: &Queue,
-        cache: &Cache,
+        maker: &Maker<'_>,
         precision: Precision,
         kernels: &[Kernel],
     ) -> Result<Option<Vec<u8>>, Diagnostic> {
+        let (queue, cache) = (maker.queue, maker.cache);
         let mut wanted: BTreeMap<Unit, BTreeSet<&'static str>> = BTreeMap::new();
         for kernel in kernels {
             wanted
@@ -66,8 +70,8 @@ impl Programs {
         wanted.retain(|unit, _| !self.units.contains_key(unit));
         let on_cpu = queue.found.limits.class == Class::Cpu;
         if on_cpu
-            && wanted.len() > 1
-            && let Some(made) = self.build_bundle(queue, cache, &wanted)
+            && !wanted.is_empty()
+            && let Some(made) = self.build_bundle(maker, &wanted)
         {
             return Ok(made.object);
         }
@@ -79,7 +83,7 @@ impl Programs {
                 text: &text,
                 options: &options,
             }
-            .run();
+            .run(&|| ());
             built
                 .map_err(|stop| stop.diagnostic(queue, &unit, &functions))
                 .map(|program| (unit, program))
@@ -101,32 +105,35 @@ impl Programs {
     /// Builds all units as one program; `None` where that does not work, and nothing has changed.
     fn build_bundle(
         &mut self,
-        queue: &Queue,
-        cache: &Cache,
+        maker: &Maker<'_>,
         wanted: &BTreeMap<Unit, BTreeSet<&'static str>>,
     ) -> Option<Made> {
-        let texts: Vec<String> = wanted.keys().map(Unit::text).collect();
-        let parts = wanted.keys().zip(&texts).map(|(unit, text)| Part {
+        let texts = wanted.keys().map(|unit| (unit.text(), unit.suffix()));
+        let texts: Vec<(String, String)> = texts.collect();
+        let parts = wanted.keys().zip(&texts);
+        let parts = parts.map(|(unit, (text, suffix))| Part {
             text,
             defines: &unit.defines,
+            suffix,
         });
         let text = bundle::bundle(&parts.collect::<Vec<_>>());
         let options = wanted.keys().next().map_or("", Unit::base_options);
-        let made = Build {
-            queue,
-            cache,
+        let build = Build {
+            queue: maker.queue,
+            cache: maker.cache,
             text: &text,
             options,
-        }
-        .run()
-        .ok()?;
-        for (index, unit) in wanted.keys().enumerate() {
+        };
+        let kernels = wanted.values().map(BTreeSet::len).sum();
+        let made = build.run(&|| (maker.compiling)(kernels)).ok()?;
+        for (unit, (_, suffix)) in wanted.keys().zip(texts) {
             let place = Place {
                 program: self.programs.len(),
-                suffix: bundle::suffix(index),
+                suffix,
             };
             self.units.insert(unit.clone(), place);
         }
+        self.header = made.header.or(self.header);
         self.programs.push(made.program.clone());
         Some(made)
     }
@@ -154,7 +161,7 @@ impl Programs {
             .expect("internal error: a unit was not built");
         let program = &self.programs[place.program];
         let name = format!("{function}{}", place.suffix);
-        self::kernel(program, &name).map_err(|failure| match failure.status {
+        build::kernel(program, &name).map_err(|failure| match failure.status {
             status if status == Status::CL_INVALID_KERNEL_NAME as i32 => Diagnostic::error(
                 Code::E0702,
                 format!(
@@ -169,304 +176,23 @@ impl Programs {
         })
     }
 
+    /// The start of a binary of this device, where one was seen.
+    pub fn header(&self) -> Option<&Header> {
+        self.header.as_ref()
+    }
+
+    /// Whether a kernel has, in its program, the name that tells it from all others.
+    pub fn is_named(&self, precision: Precision, kernel: &Kernel) -> bool {
+        let place = self.units.get(&Unit::of(kernel, precision));
+        place.is_some_and(|place| !place.suffix.is_empty())
+    }
+
     /// What a kernel's function is called in the program built last; `None` where it is not in that.
     pub fn newest_function(&self, precision: Precision, kernel: &Kernel) -> Option<String> {
         let place = self.units.get(&Unit::of(kernel, precision))?;
         let newest = place.program + 1 == self.programs.len();
         newest.then(|| format!("{}{}", kernel.function, place.suffix))
     }
-}
-
-/// A kernel of a program, without arguments.
-pub fn kernel(program: &Program, name: &str) -> Result<ocl::core::Kernel, Failure> {
-    let name = CString::new(name).expect("internal error: a function's name with a zero in it");
-    let handle = created("clCreateKernel", |status| {
-        // SAFETY: the program is valid and built, the name ends with a zero.
-        unsafe { ffi::clCreateKernel(program.as_ptr(), name.as_ptr(), status) }
-    })?;
-    // SAFETY: a new kernel, which now belongs to this value.
-    Ok(unsafe { ocl::core::Kernel::from_raw_create_ptr(handle) })
-}
-
-/// The program of an object that was compiled for this device.
-pub fn loaded(queue: &Queue, object: &[u8]) -> Result<Program, Failure> {
-    let build = Build {
-        queue,
-        cache: &Cache::none(),
-        text: "",
-        options: "",
-    };
-    build.load(object)
-}
-
-/// A program, and the object that it was made from, where that was just compiled.
-struct Made {
-    program: Program,
-    object: Option<Vec<u8>>,
-}
-
-/// One program on its way.
-struct Build<'a> {
-    queue: &'a Queue,
-    cache: &'a Cache,
-    text: &'a str,
-    options: &'a str,
-}
-
-/// Why there is no program: the call, and the compiler's log where it was the compiler's.
-struct Stop {
-    failure: Failure,
-    log: Option<String>,
-}
-
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
-        Self { failure, log: None }
-    }
-}
-
-impl Stop {
-    /// E0702 where the compiler refused the text, else E0704.
-    fn diagnostic(
-        self,
-        queue: &Queue,
-        unit: &Unit,
-        functions: &BTreeSet<&'static str>,
-    ) -> Diagnostic {
-        let (file, name) = (unit.file, &queue.found.description.name);
-        let Some(log) = self.log else {
-            return queue.failed(self.failure, format!("while kernels/{file}.cl was built"));
-        };
-        let functions: Vec<&str> = functions.iter().copied().collect();
-        let message = format!(
-            "kernels/{file}.cl ({}) does not build on {name}",
-            functions.join(", ")
-        );
-        let mut diagnostic = Diagnostic::error(Code::E0702, message)
-            .note(self.failure.to_string())
-            .note(format!("options: {}", unit.options()))
-            .help(
-                "this is a fault of netc or of the driver: `--device host` does without the kernel",
-            );
-        for line in log.lines().filter(|line| !line.trim().is_empty()) {
-            diagnostic = diagnostic.note(line);
-        }
-        diagnostic
-    }
-}
-
-impl Build<'_> {
-    /// From the cache, else from the compiler.
-    fn run(&self) -> Result<Made, Stop> {
-        let found = &self.queue.found;
-        let device = &found.description;
-        let platform = [
-            &device.platform,
-            &found.platform_version,
-            &device.name,
-            &device.driver,
-        ];
-        let [platform, version, name, driver] = platform.map(String::as_str);
-        let key = Key::of(&[self.text, self.options, platform, version, name, driver]);
-        if let Some(program) = self
-            .cache
-            .read(&key)
-            .and_then(|binary| self.load(&binary).ok())
-        {
-            return Ok(Made {
-                program,
-                object: None,
-            });
-        }
-        let program = self.source()?;
-        let failed = |failure| Stop {
-            failure,
-            log: Some(self.log(&program)),
-        };
-        if found.limits.class != Class::Cpu {
-            self.build(&program).map_err(failed)?;
-            self.keep(&key, &program);
-            return Ok(Made {
-                program,
-                object: None,
-            });
-        }
-        self.compile(&program).map_err(failed)?;
-        Ok(Made {
-            object: self.keep(&key, &program),
-            program: self.link(&program)?,
-        })
-    }
-
-    /// From what the cache kept; the driver may refuse it all the same.
-    fn load(&self, binary: &[u8]) -> Result<Program, Failure> {
-        let (context, device) = (&self.queue.context, self.queue.found.device.as_raw());
-        let (length, start) = (binary.len(), binary.as_ptr());
-        let mut status = 0;
-        let handle = created("clCreateProgramWithBinary", |error| {
-            // SAFETY: one device, one length, one binary of that length, which the call copies.
-            unsafe {
-                ffi::clCreateProgramWithBinary(
-                    context.as_ptr(),
-                    1,
-                    &raw const device,
-                    &raw const length,
-                    &raw const start,
-                    &raw mut status,
-                    error,
-                )
-            }
-        })?;
-        // SAFETY: a new program, which now belongs to this value.
-        let program = unsafe { Program::from_raw_create_ptr(handle) };
-        check("clCreateProgramWithBinary", status)?;
-        if self.queue.found.limits.class == Class::Cpu {
-            return self.link(&program);
-        }
-        self.build(&program)?;
-        Ok(program)
-    }
-
-    /// The text as a program that is not compiled yet.
-    fn source(&self) -> Result<Program, Failure> {
-        let (length, start) = (self.text.len(), self.text.as_ptr().cast());
-        let handle = created("clCreateProgramWithSource", |status| {
-            // SAFETY: one text of this length, which the call copies.
-            unsafe {
-                let context = self.queue.context.as_ptr();
-                ffi::clCreateProgramWithSource(
-                    context,
-                    1,
-                    &raw const start,
-                    &raw const length,
-                    status,
-                )
-            }
-        })?;
-        // SAFETY: a new program, which now belongs to this value.
-        Ok(unsafe { Program::from_raw_create_ptr(handle) })
-    }
-
-    /// The compiler's options, for the call.
-    fn options(&self) -> CString {
-        CString::new(self.options).expect("internal error: options with a zero in them")
-    }
-
-    /// Compiles and links a program in one.
-    fn build(&self, program: &Program) -> Result<(), Failure> {
-        let (options, device) = (self.options(), self.queue.found.device.as_raw());
-        // SAFETY: one device; the options end with a zero; without a callback the call waits.
-        let status = unsafe {
-            ffi::clBuildProgram(
-                program.as_ptr(),
-                1,
-                &raw const device,
-                options.as_ptr(),
-                None,
-                ptr::null_mut(),
-            )
-        };
-        check("clBuildProgram", status)
-    }
-
-    /// Compiles a program to an object that can be linked.
-    fn compile(&self, program: &Program) -> Result<(), Failure> {
-        let (options, device) = (self.options(), self.queue.found.device.as_raw());
-        // SAFETY: one device, no headers; the options end with a zero; without a callback the call waits.
-        let status = unsafe {
-            ffi::clCompileProgram(
-                program.as_ptr(),
-                1,
-                &raw const device,
-                options.as_ptr(),
-                0,
-                ptr::null(),
-                ptr::null(),
-                None,
-                ptr::null_mut(),
-            )
-        };
-        check("clCompileProgram", status)
-    }
-
-    /// Links a compiled object to a program of its own.
-    fn link(&self, object: &Program) -> Result<Program, Failure> {
-        let (context, device) = (&self.queue.context, self.queue.found.device.as_raw());
-        let object = object.as_ptr();
-        let handle = created("clLinkProgram", |status| {
-            // SAFETY: one device, one compiled object; no options; without a callback the call waits.
-            unsafe {
-                ffi::clLinkProgram(
-                    context.as_ptr(),
-                    1,
-                    &raw const device,
-                    c"".as_ptr(),
-                    1,
-                    &raw const object,
-                    None,
-                    ptr::null_mut(),
-                    status,
-                )
-            }
-        })?;
-        // SAFETY: a new program, which now belongs to this value.
-        Ok(unsafe { Program::from_raw_create_ptr(handle) })
-    }
-
-    /// Keeps a program's binary, and gives it. A cache or a driver that refuses costs the next start its time, nothing
-    /// else.
-    fn keep(&self, key: &Key, program: &Program) -> Option<Vec<u8>> {
-        let entry = self.cache.entry(key)?;
-        let binary = binary(program).ok()?;
-        entry.keep(&binary);
-        Some(binary)
-    }
-
-    /// The compiler's log.
-    fn log(&self, program: &Program) -> String {
-        let device = self.queue.found.device.as_raw();
-        let log = call::info("clGetProgramBuildInfo", |size, space, actual| {
-            // SAFETY: `info` gives the space's true size.
-            unsafe {
-                let log = ffi::CL_PROGRAM_BUILD_LOG;
-                ffi::clGetProgramBuildInfo(program.as_ptr(), device, log, size, space, actual)
-            }
-        });
-        call::text(&log.unwrap_or_default())
-    }
-}
-
-/// A built program's binary for its one device.
-fn binary(program: &Program) -> Result<Vec<u8>, Failure> {
-    let ask = |request, size, space, actual| {
-        // SAFETY: the callers give the space's true size.
-        unsafe { ffi::clGetProgramInfo(program.as_ptr(), request, size, space, actual) }
-    };
-    let sizes = call::info("clGetProgramInfo", |size, space, actual| {
-        ask(ffi::CL_PROGRAM_BINARY_SIZES, size, space, actual)
-    })?;
-    let nothing = Failure {
-        call: "clGetProgramInfo",
-        status: Status::CL_INVALID_VALUE as i32,
-    };
-    let length = sizes
-        .try_into()
-        .map(usize::from_ne_bytes)
-        .map_err(|_| nothing)?;
-    if length == 0 {
-        return Err(nothing);
-    }
-    let mut binary = vec![0_u8; length];
-    // The answer is an array of pointers, one a device, to where each binary goes.
-    let mut places = [binary.as_mut_ptr()];
-    let status = ask(
-        ffi::CL_PROGRAM_BINARIES,
-        size_of_val(&places),
-        places.as_mut_ptr().cast(),
-        ptr::null_mut(),
-    );
-    check("clGetProgramInfo", status)?;
-    Ok(binary)
 }
 
 /// `work` over all items, on as many threads as there are cores; results in the items' order.

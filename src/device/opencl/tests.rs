@@ -6,14 +6,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use sha2::{Digest as _, Sha256};
 
 use super::cache::Cache;
 use super::finisher::{self, Task};
-use super::program::Programs;
-use super::{OpenClDevice, devices};
+use super::program::{Maker, Programs};
+use super::{Compiling, OpenClDevice, devices, ready};
 use crate::device::{Device as _, Loaded};
 use crate::diagnostic::Code;
 use crate::op::emit::{BufferId, Call, Element, HostBuffers, Kernel, Routine, Scalar, Scalars};
@@ -361,7 +361,7 @@ fn cached_programs_are_used_when_whole_and_rebuilt_when_not() {
     let whole = fs::read(&path).expect("it was kept");
     let foreign = fs::read(&other).expect("it was kept");
 
-    // Under the key of factor 2 stands, whole, the program of factor 3: what is used is seen in the result.
+    // Under the key of factor 2 stands, whole, the program of factor 3: that it is used is seen by its kernels' names.
     let planted = [
         &whole[..HEADER - 32],
         &Sha256::digest(&foreign[HEADER..]),
@@ -369,7 +369,8 @@ fn cached_programs_are_used_when_whole_and_rebuilt_when_not() {
     ]
     .concat();
     fs::write(&path, planted).expect("the cache is writable");
-    assert_eq!(result(two.path(), 2), 30.0, "the cache was not used");
+    let used = open(two.path()).load(&plan("a", 2, Precision::F32, 2));
+    assert_eq!(used.unwrap_err().code, Code::E0702, "the cache is used");
 
     let mut flipped = whole.clone();
     flipped[HEADER + 99] ^= 1;
@@ -409,10 +410,15 @@ fn another_process_can_finish_a_plan_s_kernels() {
         let (queue, cache) = (&device.held.queue, Cache::at(folder.path()));
         let kernels: Vec<Kernel> = plan.steps.iter().map(|s| s.call.kernel()).collect();
         let mut programs = Programs::default();
-        let mut build = || programs.build(queue, &cache, precision, &kernels).unwrap();
+        let maker = Maker {
+            queue,
+            cache: &cache,
+            compiling: &|kernels| assert_eq!(kernels, 2),
+        };
+        let mut build = || programs.build(&maker, precision, &kernels).unwrap();
         let object = build().expect("nothing was kept yet");
         assert_eq!(build(), None, "what is built is not built again");
-        let message = Task::new(queue, &programs, &plan).message(&object);
+        let message = Task::finishing(queue, &programs, &plan).message(&object);
         assert_eq!(finisher::serve(&message[..]), Some(()));
         // Whatever goes wrong there, it says so and nothing else.
         let line = message.iter().position(|&byte| byte == b'\n').unwrap();
@@ -423,6 +429,66 @@ fn another_process_can_finish_a_plan_s_kernels() {
         let renamed = [renamed.as_bytes(), &message[line..]].concat();
         assert_eq!(finisher::serve(&renamed[..]), None);
     }
+}
+
+#[test]
+fn a_plan_that_ran_is_ready_for_the_next_start() {
+    let folder = folder();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let device = || {
+        let (mut device, told) = (open(folder.path()), Arc::clone(&told));
+        device.watch(Arc::new(move |what: Compiling<'_>| {
+            told.lock().unwrap().push(format!("{what:?}"));
+        }));
+        device
+    };
+    let mut plan = (*plan("ready", 3, Precision::F32, 4)).clone();
+    with_kernel(&mut plan, |kernel| kernel.define("HELPED", 2));
+    let plan = Arc::new(plan);
+    let mut first = device();
+    let loaded = first.load(&plan).unwrap();
+    let result = run(&mut first, loaded, 7);
+    assert_eq!(run(&mut first, loaded, 7), 2.0 * result);
+    assert_eq!(
+        *told.lock().unwrap(),
+        [
+            "Program { kernels: 2 }",
+            "Kernel { name: \"test_scale\", number: 1, of: 2 }",
+            "Kernel { name: \"test_add\", number: 2, of: 2 }",
+            "Done",
+        ]
+    );
+    told.lock().unwrap().clear();
+
+    let kernels: Vec<Kernel> = plan.steps.iter().map(|s| s.call.kernel()).collect();
+    let queue = &first.held.queue;
+    let Some(key) = ready::key(queue, &plan, &kernels) else {
+        return; // another driver than the one that this is for
+    };
+    let (header, launches) = (
+        first.held.programs.header(),
+        ready::launches(&plan, &kernels),
+    );
+    let record = ready::record(&key, header.unwrap(), &launches).expect("all objects are found");
+    // As the process that tries it would.
+    let program = ready::program(queue, &record).expect("all objects are there");
+    launches.run(queue, &program).unwrap();
+    Cache::at(folder.path()).entry(&key).unwrap().keep(&record);
+
+    let mut second = device();
+    let loaded = second.load(&plan).unwrap();
+    assert_eq!(run(&mut second, loaded, 7), result);
+    assert_eq!(second.program_count(), 0, "nothing was compiled");
+    // Where an object is missing or cut off, all goes as if nothing had been recorded.
+    let end = record.iter().position(|&byte| byte == b'\n').unwrap();
+    let objects: Vec<(PathBuf, u64)> = serde_json::from_slice(&record[..end]).unwrap();
+    assert_eq!(objects.len(), 2);
+    fs::remove_file(&objects[0].0).unwrap();
+    let mut third = device();
+    let loaded = third.load(&plan).unwrap();
+    assert_eq!(run(&mut third, loaded, 7), result);
+    assert_eq!(third.program_count(), 1);
+    assert!(told.lock().unwrap().is_empty(), "the program was kept");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use sha2::{Digest as _, Sha256};
+
 use super::sources;
 use crate::op::emit::{Define, Kernel};
 use crate::op::real::Precision;
@@ -40,6 +42,16 @@ impl Unit {
         format!(
             "#line 1 \"kernels/prelude.cl\"\n{prelude}\n#line 1 \"kernels/{file}.cl\"\n{source}\n"
         )
+    }
+
+    /// What its names at file scope end with in a program of many units: the same in every program.
+    pub fn suffix(&self) -> String {
+        let hash = Sha256::new_with_prefix(self.file).chain_update(self.options());
+        let mut suffix = String::from("_u");
+        for byte in &hash.finalize()[..6] {
+            let _ = write!(suffix, "{byte:02x}");
+        }
+        suffix
     }
 
     /// The compiler's options that do not depend on the kernel.

@@ -112,14 +112,15 @@ impl Product {
         let whole = rows.next_multiple_of(tile.columns());
         let name = site.named("backward.transposed");
         let buffer = ledger.buffer(name.clone(), Element::Real, outputs * whole);
-        let product = Arc::clone(self);
         let kernel = move || {
-            let kernel = product.dense_kernel("dense_transpose", "DENSE_TRANSPOSE", tile);
-            kernel.define("BLOCK", TRANSPOSED_OUTPUTS).global([
-                outputs.div_ceil(TRANSPOSED_OUTPUTS),
-                1,
-                1,
-            ])
+            // Without the panel, which it does not look at: layers share the compiled kernel.
+            let kernel = Kernel::new("dense", "dense_transpose", 1)
+                .define("DENSE_TRANSPOSE", 1)
+                .define("M", rows)
+                .define("BLOCK", TRANSPOSED_OUTPUTS);
+            tile.define(kernel)
+                .single()
+                .global([outputs.div_ceil(TRANSPOSED_OUTPUTS), 1, 1])
         };
         let host = TransposeRows {
             d_dst: d_dst.view,

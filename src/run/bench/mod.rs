@@ -88,9 +88,8 @@ pub fn measure(
     effort: &Effort,
 ) -> Result<Measured, Diagnostic> {
     let runner = session
-        .runner(mode)
-        .expect("internal error: the session is not for training")
-        .clone();
+        .runner(mode)?
+        .expect("internal error: the session is not for training");
     let given = Given::new(&runner.plan);
     let start = Instant::now();
     let mut scalars = Scalars {
@@ -102,7 +101,8 @@ pub fn measure(
         given.write(&mut *session.device, &runner)?;
         runner.run_all(&mut *session.device, &scalars)?;
         scalars.step += 1;
-        session.device.finish()
+        session.device.finish()?;
+        session.device.settle(runner.loaded)
     };
     run(session)?;
     let first = start.elapsed();
