@@ -24,7 +24,7 @@ use crate::plan::Class;
 #[derive(Debug, Default)]
 pub struct Programs {
     units: HashMap<Unit, Place>,
-    programs: Vec<Program>,
+    list: Vec<Program>,
     /// Of the newest binary, where there was one.
     header: Option<Header>,
 }
@@ -93,11 +93,11 @@ impl Programs {
             self.units.insert(
                 unit,
                 Place {
-                    program: self.programs.len(),
+                    program: self.list.len(),
                     suffix: String::new(),
                 },
             );
-            self.programs.push(program.program);
+            self.list.push(program.program);
         }
         Ok(None)
     }
@@ -128,19 +128,19 @@ impl Programs {
         let made = build.run(&|| (maker.compiling)(kernels)).ok()?;
         for (unit, (_, suffix)) in wanted.keys().zip(texts) {
             let place = Place {
-                program: self.programs.len(),
+                program: self.list.len(),
                 suffix,
             };
             self.units.insert(unit.clone(), place);
         }
         self.header = made.header.or(self.header);
-        self.programs.push(made.program.clone());
+        self.list.push(made.program.clone());
         Some(made)
     }
 
     /// How many programs there are.
     pub fn count(&self) -> usize {
-        self.programs.len()
+        self.list.len()
     }
 
     /// A kernel of a unit that was built, without arguments.
@@ -159,7 +159,7 @@ impl Programs {
             .units
             .get(&unit)
             .expect("internal error: a unit was not built");
-        let program = &self.programs[place.program];
+        let program = &self.list[place.program];
         let name = format!("{function}{}", place.suffix);
         build::kernel(program, &name).map_err(|failure| match failure.status {
             status if status == Status::CL_INVALID_KERNEL_NAME as i32 => Diagnostic::error(
@@ -190,7 +190,7 @@ impl Programs {
     /// What a kernel's function is called in the program built last; `None` where it is not in that.
     pub fn newest_function(&self, precision: Precision, kernel: &Kernel) -> Option<String> {
         let place = self.units.get(&Unit::of(kernel, precision))?;
-        let newest = place.program + 1 == self.programs.len();
+        let newest = place.program + 1 == self.list.len();
         newest.then(|| format!("{}{}", kernel.function, place.suffix))
     }
 }

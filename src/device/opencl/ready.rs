@@ -164,7 +164,7 @@ pub fn record(key: &Key, header: &Header, launches: &Launches) -> Option<Vec<u8>
 /// `…/AB/CDEF…/kernel/1-1-1-goffs0/kernel.so`, the letters 40 with their slash.
 fn objects(maps: &str) -> BTreeMap<String, BTreeMap<String, PathBuf>> {
     let mut objects: BTreeMap<String, BTreeMap<String, PathBuf>> = BTreeMap::new();
-    for line in maps.lines().filter(|line| line.ends_with(".so")) {
+    for line in maps.lines() {
         let Some(path) = line.find('/').map(|start| Path::new(&line[start..])) else {
             continue;
         };
