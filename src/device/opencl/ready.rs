@@ -1,7 +1,7 @@
 //! A plan's kernels as PoCL finished them: a later start loads those, and needs no compiler.
 //!
 //! PoCL 3.1 keeps each finished kernel as a shared object in a folder of its cache, and still reads the whole program with
-//! LLVM at every start, for kernels that might be missing: 0.4 s and 100 MB a program (2026-11-28). Its own form of a
+//! LLVM at every start, for kernels that might be missing: 0.7 s or more and 110 MiB (2026-11-28). Its own form of a
 //! binary can leave that program out: names and arguments of kernels, and the name of the folder where their objects are.
 //! So once a plan has run, the objects that PoCL loaded for it are linked into a folder of their own, and such a binary is
 //! written ([`record`]).
