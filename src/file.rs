@@ -145,6 +145,16 @@ pub fn duplicate(from: &Path, to: &Path) -> Result<(), Diagnostic> {
     write(to, &read(from)?)
 }
 
+/// Bytes as hexadecimal digits: a hash in a file, or in its name.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
 /// The folder that a file is in.
 fn folder(path: &Path) -> &Path {
     path.parent()

@@ -68,15 +68,12 @@ impl Function {
     /// Applies it in place. A NaN stays one.
     #[inline(always)]
     pub fn apply<T: Real>(self, values: &mut [T]) {
-        let zero = T::zero();
         match self {
             Self::None => {}
-            Self::Relu => values
-                .iter_mut()
-                .for_each(|x| *x = if *x < zero { zero } else { *x }),
+            Self::Relu => values.iter_mut().for_each(|x| *x = relu(*x)),
             Self::Leaky => values
                 .iter_mut()
-                .for_each(|x| *x = if *x < zero { *x * T::of(0.1) } else { *x }),
+                .for_each(|x| *x = if *x < T::zero() { *x * T::of(0.1) } else { *x }),
             Self::Sigmoid => values
                 .iter_mut()
                 .for_each(|x| *x = T::one() / (T::one() + (-*x).exp())),
@@ -87,11 +84,10 @@ impl Function {
     /// Applies it to each of `values`, and stores that. The common ones do so in one loop.
     #[inline(always)]
     pub fn map<T: Real>(self, values: impl Iterator<Item = T>, out: &mut [T]) {
-        let zero = T::zero();
         let both = out.iter_mut().zip(values);
         match self {
             Self::None => both.for_each(|(out, x)| *out = x),
-            Self::Relu => both.for_each(|(out, x)| *out = if x < zero { zero } else { x }),
+            Self::Relu => both.for_each(|(out, x)| *out = relu(x)),
             Self::Leaky | Self::Sigmoid | Self::Tanh => {
                 both.for_each(|(out, x)| *out = x);
                 self.apply(out);
@@ -121,6 +117,11 @@ impl Function {
             Self::Tanh => T::one() - value * value,
         }
     }
+}
+
+#[inline(always)]
+fn relu<T: Real>(x: T) -> T {
+    if x < T::zero() { T::zero() } else { x }
 }
 
 /// `A`.

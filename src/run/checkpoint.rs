@@ -62,9 +62,7 @@ pub fn write<K>(
         let mut hash = Sha256::new();
         for Entry { name, shape, place } in &entries {
             let bytes = shape.iter().product::<usize>() as u64 * precision.bytes();
-            hash.update((name.len() as u64).to_le_bytes());
-            hash.update(name);
-            hash.update(bytes.to_le_bytes());
+            announce(&mut hash, name, bytes);
             let mut left = bytes;
             values(place, &mut |piece| {
                 left = left.saturating_sub(piece.len() as u64);
@@ -78,7 +76,8 @@ pub fn write<K>(
         }
         // The checksum is as long as what stands in its place.
         out.rewind().map_err(failed)?;
-        out.write_all(&header(&hex(hash))).map_err(failed)?;
+        out.write_all(&header(&file::hex(&hash.finalize())))
+            .map_err(failed)?;
         out.flush().map_err(failed)
     })
 }
@@ -119,11 +118,11 @@ fn header<K>(
     header
 }
 
-/// A hash in digits.
-fn hex(hash: Sha256) -> String {
-    hash.finalize()
-        .iter()
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+/// What the checksum has of a tensor before its data, of so many bytes.
+fn announce(hash: &mut Sha256, name: &str, bytes: u64) {
+    hash.update((name.len() as u64).to_le_bytes());
+    hash.update(name);
+    hash.update(bytes.to_le_bytes());
 }
 
 /// SHA-256 over names and data, in the order of the names.
@@ -131,12 +130,10 @@ fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     let sorted: BTreeMap<&str, &[u8]> = tensors.collect();
     let mut hash = Sha256::new();
     for (name, data) in sorted {
-        hash.update((name.len() as u64).to_le_bytes());
-        hash.update(name);
-        hash.update((data.len() as u64).to_le_bytes());
+        announce(&mut hash, name, data.len() as u64);
         hash.update(data);
     }
-    hex(hash)
+    file::hex(&hash.finalize())
 }
 
 /// Reads a checkpoint.

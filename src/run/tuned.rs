@@ -128,10 +128,7 @@ fn file_name(device: &Description) -> String {
             name.push('-');
         }
     }
-    for byte in &key[..8] {
-        name.push_str(&format!("{byte:02x}"));
-    }
-    name + ".toml"
+    name + &file::hex(&key[..8]) + ".toml"
 }
 
 /// A kept file's numbers on top of others.

@@ -45,12 +45,7 @@ impl Key {
 
     /// The file's name.
     fn file_name(&self) -> String {
-        use std::fmt::Write as _;
-        let mut name = String::with_capacity(70);
-        for byte in self.0 {
-            let _ = write!(name, "{byte:02x}");
-        }
-        name + ".clp"
+        file::hex(&self.0) + ".clp"
     }
 }
 

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::build;
 use super::cache::{Cache, Key};
-use super::launch::{Launch, Launches};
+use super::launch::{Launch, Launches, parted, with_bytes};
 use super::platform;
 use super::program::Programs;
 use super::queue::Queue;
@@ -134,10 +134,7 @@ impl Task {
 
     /// As [`serve`] reads it.
     pub(super) fn message(&self, binary: &[u8]) -> Vec<u8> {
-        let mut message = serde_json::to_vec(self).expect("internal error: a task is data");
-        message.push(b'\n');
-        message.extend_from_slice(binary);
-        message
+        with_bytes(self, binary)
     }
 }
 
@@ -145,9 +142,7 @@ impl Task {
 pub fn serve(mut input: impl Read) -> Option<()> {
     let mut all = Vec::new();
     input.read_to_end(&mut all).ok()?;
-    let end = all.iter().position(|&byte| byte == b'\n')?;
-    let (task, binary) = (&all[..end], &all[end + 1..]);
-    let task: Task = serde_json::from_slice(task).ok()?;
+    let (task, binary) = parted::<Task>(&all)?;
     let devices = platform::devices();
     let found = devices
         .iter()

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ocl::core::Program;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::build;
@@ -16,6 +17,20 @@ use crate::plan::Plan;
 
 /// A dimension of more work-items may make another kernel of it, so it is left as it is.
 const SMALL: usize = 1 << 12;
+
+/// Data as a line, and bytes behind it.
+pub fn with_bytes(data: &impl Serialize, bytes: &[u8]) -> Vec<u8> {
+    let mut all = serde_json::to_vec(data).expect("internal error: what is sent is data");
+    all.push(b'\n');
+    all.extend_from_slice(bytes);
+    all
+}
+
+/// What [`with_bytes`] put together.
+pub fn parted<T: DeserializeOwned>(all: &[u8]) -> Option<(T, &[u8])> {
+    let end = all.iter().position(|&byte| byte == b'\n')?;
+    Some((serde_json::from_slice(&all[..end]).ok()?, &all[end + 1..]))
+}
 
 /// One launch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

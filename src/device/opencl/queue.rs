@@ -1,7 +1,7 @@
 //! An opened device: its context and its one queue, which does all work in order.
 //!
 //! Owns: opening, copying, launching, waiting, and the diagnostic of a call that failed in the middle of work. Kernels
-//! follow each other without waiting; only reading and [`Queue::finish`] wait.
+//! follow each other without waiting; only reading, long writes and [`Queue::finish`] wait.
 
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -20,7 +20,7 @@ use ocl::core::Program;
 
 use super::build::{self, Header};
 use super::cache::{Cache, Key};
-use super::launch::{Launch, Launches};
+use super::launch::{Launch, Launches, parted, with_bytes};
 use super::queue::Queue;
 use super::sources;
 use super::unit::Unit;
@@ -90,15 +90,14 @@ pub fn load(queue: &Queue, cache: &Cache, key: &Key) -> Option<Program> {
 
 /// The program of a record.
 pub fn program(queue: &Queue, record: &[u8]) -> Option<Program> {
-    let end = record.iter().position(|&byte| byte == b'\n')?;
-    let objects: Vec<(PathBuf, u64)> = serde_json::from_slice(&record[..end]).ok()?;
+    let (objects, binary) = parted::<Vec<(PathBuf, u64)>>(record)?;
     let whole = |(path, bytes): &(PathBuf, u64)| {
         fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == *bytes)
     };
     if objects.is_empty() || !objects.iter().all(whole) {
         return None;
     }
-    build::linked(queue, &record[end + 1..]).ok()
+    build::linked(queue, binary).ok()
 }
 
 /// What a kernel is called in every program of many units, and so in a record's.
@@ -154,10 +153,8 @@ pub fn record(key: &Key, header: &Header, launches: &Launches) -> Option<Vec<u8>
             kept.push((place.clone(), link(object, &place).ok()?));
         }
     }
-    let mut record = serde_json::to_vec(&kept).ok()?;
-    record.push(b'\n');
-    record.extend(binary(header, &folder, &kernels, launches.precision()));
-    Some(record)
+    let binary = binary(header, &folder, &kernels, launches.precision());
+    Some(with_bytes(&kept, &binary))
 }
 
 /// The objects of PoCL's cache that a process has loaded, by kernel and variant (group size and the like):

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 
 use super::sources;
+use crate::file;
 use crate::op::emit::{Define, Kernel};
 use crate::op::real::Precision;
 
@@ -47,11 +48,7 @@ impl Unit {
     /// What its names at file scope end with in a program of many units: the same in every program.
     pub fn suffix(&self) -> String {
         let hash = Sha256::new_with_prefix(self.file).chain_update(self.options());
-        let mut suffix = String::from("_u");
-        for byte in &hash.finalize()[..6] {
-            let _ = write!(suffix, "{byte:02x}");
-        }
-        suffix
+        format!("_u{}", file::hex(&hash.finalize()[..6]))
     }
 
     /// The compiler's options that do not depend on the kernel.

@@ -86,14 +86,14 @@ impl LocalResponse {
         for (slot, value) in padded[half..].iter_mut().zip(values) {
             *slot = value;
         }
-        Self::add_windows(self.size, padded, sums);
+        self.add_windows(padded, sums);
     }
 
-    /// `sums[i]` = the sum of so many values from `values[i]` on.
+    /// `sums[i]` = the sum of a window of values from `values[i]` on.
     #[inline(always)]
-    fn add_windows<T: Real>(size: usize, values: &[T], sums: &mut [T]) {
+    fn add_windows<T: Real>(&self, values: &[T], sums: &mut [T]) {
         let count = sums.len();
-        if size == 5 {
+        if self.size == 5 {
             let [a, b, c, d, e] = std::array::from_fn(|j| &values[j..j + count]);
             let terms = a.iter().zip(b).zip(c).zip(d).zip(e);
             let both = sums.iter_mut().zip(terms);
@@ -101,7 +101,7 @@ impl LocalResponse {
             return;
         }
         sums.copy_from_slice(&values[..count]);
-        for j in 1..size {
+        for j in 1..self.size {
             let both = sums.iter_mut().zip(&values[j..]);
             both.for_each(|(sum, value)| *sum += *value);
         }
@@ -228,7 +228,7 @@ impl Forward {
                     .zip(a)
                     .for_each(|(square, &a)| *square = a * a);
             }
-            LocalResponse::add_windows(self.op.size, &padded, &mut t);
+            self.op.add_windows(&padded, &mut t);
             self.op.scaled(&mut t);
             self.op.powers(&t, &mut powers);
             for (x, powers) in powers.chunks_exact(step).enumerate() {
