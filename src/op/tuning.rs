@@ -87,6 +87,10 @@ numbers! {
     winograd_inputs: usize = 8 to 8192, Times(1.5);
     /// Tiles that its weight gradient adds up at a time, likewise.
     winograd_depth: usize = 8 to 8192, Times(1.5);
+    /// Bytes of a panel's sums, or of its output's gradients, that one work-item of a direct product keeps: a band of rows.
+    direct_band_bytes: usize = 1024 to 524_288, Times(1.5);
+    /// Bytes of a panel's weights that stay in a core's first cache, in a direct product.
+    direct_depth_bytes: usize = 1024 to 1_048_576, Times(1.5);
     /// Bytes of a panel's weights that stay in a core's first cache, in a fully connected layer's forward product.
     dense_depth_bytes: usize = 1024 to 1_048_576, Times(1.5);
     /// Panels that one work-item multiplies there, where there are enough.

@@ -79,6 +79,11 @@ const NETWORKS: &[(&str, usize, &str)] = &[
         1,
         "input 3x41x37 C24(kernel=11,stride=4,pad=2)->C33(kernel=5)->F600->F19",
     ),
+    (
+        "blocks",
+        4,
+        "input 19x23x17 C70(kernel=7,pad=2,act=tanh)->P->C102(kernel=5x3,stride=2x1,pad=3x2)->C76(groups=2,kernel=2x3,pad=1)->P->F3",
+    ),
 ];
 
 /// Runs all of them on a device; calls `each` with every step's outcome.

@@ -24,18 +24,40 @@ impl Product {
         machine: &Machine,
         ledger: &mut Ledger,
     ) {
+        let buffers = Forwarded {
+            src: site.source().buffer,
+            weight: site.parameters[0].value,
+            bias: site.parameters.get(1).map(|bias| bias.value),
+            dst: site.destination.buffer,
+            pooling,
+        };
+        let call = self.direct_product(buffers, act, !site.training, machine);
+        ledger.step(site.named("forward"), Some(site.layer), call);
+    }
+
+    /// A forward product, directly; a convolution's input gradient may be one too. `slides`: the host engine may read
+    /// windows where they lie.
+    fn direct_product(
+        self: &Arc<Self>,
+        buffers: Forwarded,
+        act: Function,
+        slides: bool,
+        machine: &Machine,
+    ) -> Call {
         let (oh, ow) = self.output();
         let tiled = machine.limits.class == Class::Cpu;
-        let bias = site.parameters.get(1);
-        let (product, machine, has_bias) = (Arc::clone(self), *machine, bias.is_some());
+        let pooling = buffers.pooling;
+        let (product, machine, has_bias) = (Arc::clone(self), *machine, buffers.bias.is_some());
         let kernel = move || {
             let Self { src, panels, .. } = &*product;
             let dst = pooling.map_or(product.dst, |pooling| pooling.dst.view);
-            let kernel = if tiled {
-                product.kernel("product", "product_forward_tiled", "FORWARD_TILED")
-            } else {
-                product.kernel("product", "product_forward_naive", "FORWARD_NAIVE")
+            let blocked = product.blocked_forward(pooling.is_some(), &machine);
+            let (function, part) = match (tiled, blocked) {
+                (_, Some(_)) => ("product_forward_blocked", "FORWARD_BLOCKED"),
+                (true, None) => ("product_forward_tiled", "FORWARD_TILED"),
+                (false, None) => ("product_forward_naive", "FORWARD_NAIVE"),
             };
+            let kernel = product.kernel("product", function, part);
             let kernel = dst
                 .define(src.define(kernel, SRC), DST)
                 .define("ACT", act.number());
@@ -47,13 +69,16 @@ impl Product {
             if !tiled {
                 return kernel.global([panels.groups * panels.outputs, oh * ow, product.images()]);
             }
-            let (tile, tall, kernel) = match pooling {
-                Some(pooling) => (
-                    Tile::pooled(&machine, ow, panels.panel),
-                    2,
-                    pooling.define(kernel),
-                ),
-                None => (Tile::forward(&machine, ow, panels.panel), 1, kernel),
+            let kernel = match pooling {
+                Some(pooling) => pooling.define(kernel),
+                None => kernel,
+            };
+            if let Some(blocked) = blocked {
+                return blocked.define(kernel, &product);
+            }
+            let (tile, tall) = match pooling {
+                Some(_) => (Tile::pooled(&machine, ow, panels.panel), 2),
+                None => (Tile::forward(&machine, ow, panels.panel), 1),
             };
             tile.define(kernel)
                 .define("RUN", product.run())
@@ -68,20 +93,12 @@ impl Product {
         let host = Forward {
             product: Arc::clone(self),
             act,
-            bias: bias.is_some(),
+            bias: has_bias,
             pool: pooling.map(Pooling::halving),
-            slides: !site.training,
-        };
-        let buffers = Forwarded {
-            src: site.source().buffer,
-            weight: site.parameters[0].value,
-            bias: bias.map(|bias| bias.value),
-            dst: site.destination.buffer,
-            pooling,
+            slides,
         };
         let call = buffers.arguments(Call::new(kernel, host));
-        let call = call.multiply_adds(self.multiply_adds());
-        ledger.step(site.named("forward"), Some(site.layer), call);
+        call.multiply_adds(self.multiply_adds())
     }
 
     /// A kernel of the input gradient: its function, and the define of its part of the file.
@@ -136,7 +153,25 @@ impl Product {
         }
         let stride = self.window.stride.width;
         let tile = Tile::choose(machine, (iw / stride).max(1), self.panels.inputs);
-        let (transposed, buffer) = self.transpose(site, tile, ledger);
+        if self.images() > 1 && self.turns() {
+            let (transposed, buffer) = self.transpose(site, tile, true, ledger);
+            let buffers = Forwarded {
+                src: d_dst.buffer,
+                weight: buffer,
+                bias: None,
+                dst: d_src.buffer,
+                pooling: None,
+            };
+            let product = self.of_input_gradient(d_dst, d_src, transposed);
+            let call = product.direct_product(buffers, Function::None, false, machine);
+            ledger.step(
+                name,
+                Some(site.layer),
+                call.multiply_adds(self.multiply_adds()),
+            );
+            return;
+        }
+        let (transposed, buffer) = self.transpose(site, tile, false, ledger);
         let tiles = iw.div_ceil(stride).div_ceil(tile.rows);
         let product = Arc::clone(self);
         let kernel = move || {
@@ -170,11 +205,12 @@ impl Product {
         ledger.step(name, Some(site.layer), call);
     }
 
-    /// Asks for the weights in panels over inputs.
+    /// Asks for the weights in panels over inputs, the filters turned by half a turn where wished.
     pub(super) fn transpose(
         self: &Arc<Self>,
         site: &Site,
         tile: Tile,
+        turned: bool,
         ledger: &mut Ledger,
     ) -> (Panels, BufferId) {
         let transposed = Panels {
@@ -190,8 +226,13 @@ impl Product {
         );
         let product = Arc::clone(self);
         let kernel = move || {
-            product
-                .kernel("product", "product_transpose_weight", "TRANSPOSE_WEIGHT")
+            let kernel = product.kernel("product", "product_transpose_weight", "TRANSPOSE_WEIGHT");
+            let kernel = if turned {
+                kernel.define("TURN", 1)
+            } else {
+                kernel
+            };
+            kernel
                 .define("T_NR", transposed.panel)
                 .define("T_PANELS", transposed.count())
                 .global([
@@ -204,6 +245,7 @@ impl Product {
         let host = Transpose {
             from: self.panels,
             to: transposed,
+            turned,
         };
         let call = Call::new(kernel, host)
             .read(site.parameters[0].value)
@@ -266,6 +308,18 @@ impl Product {
                     1,
                 ]);
             }
+            // Chunks of images: enough work-items for every core, and short sums. Where they do not suffice (one
+            // image, a fully connected layer) the tiles are work-items too.
+            let enough = product.images() > 1 && chunks * panels >= 4 * machine.limits.cores;
+            let blocked = product.blocked_weight(&machine);
+            if let Some(blocked) = blocked.filter(|_| enough && update.is_none()) {
+                let kernel = kernel("product_backward_weight_blocked", "BACKWARD_WEIGHT_BLOCKED");
+                return blocked
+                    .define(kernel)
+                    .define("CHUNK", chunk)
+                    .global([panels, chunks, 1])
+                    .single();
+            }
             let run = product.run();
             let tile = Tile::weight(
                 &machine,
@@ -279,9 +333,7 @@ impl Product {
             } else {
                 run.div_ceil(tile.tile.rows)
             };
-            // Chunks of images: enough work-items for every core, and short sums. Where they do not suffice (one
-            // image, a fully connected layer) the tiles are work-items too.
-            let split = if product.images() > 1 && chunks * panels >= 4 * machine.limits.cores {
+            let split = if enough {
                 1
             } else {
                 packed.depth() / run / tile.filter_rows * tiles

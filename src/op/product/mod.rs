@@ -3,6 +3,7 @@
 //! A fully connected layer is the product of one "image" whose pixels are the batch, with a 1 x 1 filter. Formulas and
 //! layouts stand in `kernels/product.cl`; [`tile`] chooses tile shapes; [`host`] is the same work in plain Rust.
 
+mod blocked;
 mod dense;
 mod direct;
 pub mod host;
@@ -21,11 +22,11 @@ use super::limits::Class;
 use super::name::Name;
 use super::optimizer::Rule;
 use super::parameter::Panels;
-use super::shape::{Shape, Window};
+use super::shape::{Shape, Size, Window};
 use super::view::View;
 use pooled::Forwarded;
 pub use pooled::Pooling;
-use winograd::{Winograd, of_input_gradient};
+use winograd::Winograd;
 
 /// The geometry of one product.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -215,8 +216,8 @@ impl Product {
     ) {
         if let Some(form) = self.input_winograd(machine) {
             let tile = Winograd::tile(machine, self.panels.inputs);
-            let (transposed, buffer) = self.transpose(site, tile, ledger);
-            let product = of_input_gradient(self, d_dst, d_src, transposed);
+            let (transposed, buffer) = self.transpose(site, tile, false, ledger);
+            let product = self.of_input_gradient(d_dst, d_src, transposed);
             let turned = (site.named("backward.weight").word("turned"), buffer);
             let weight = form.weight(turned, site.layer, &product, true, machine, ledger);
             let buffers = Forwarded {
@@ -238,12 +239,30 @@ impl Product {
 
     /// Winograd's filtering for the input gradient, where it is the fastest way.
     pub fn input_winograd(&self, machine: &Machine) -> Option<Winograd> {
-        let (size, pad) = (self.window.size, self.window.pad);
-        if pad.height >= size.height || pad.width >= size.width {
+        if !self.turns() {
             return None;
         }
         let channels = (self.panels.outputs, self.panels.inputs);
         Winograd::choose(&self.window, self.input(), channels, machine.batch, machine)
+    }
+
+    /// Whether the input gradient is a forward product too, with filters turned by half a turn.
+    fn turns(&self) -> bool {
+        let Window {
+            size, stride, pad, ..
+        } = self.window;
+        stride.area() == 1 && pad.height < size.height && pad.width < size.width
+    }
+
+    /// The input gradient as a forward product: its weights are `transposed`, and turned.
+    fn of_input_gradient(&self, d_dst: Tensor, d_src: Tensor, transposed: Panels) -> Arc<Self> {
+        let Window { size, pad, .. } = self.window;
+        let pad = Size {
+            height: size.height - 1 - pad.height,
+            width: size.width - 1 - pad.width,
+        };
+        let window = Window { pad, ..self.window };
+        Self::convolution(d_dst.view, d_src.view, window, transposed)
     }
 
     /// `d_weight`, and `d_bias` where there is a bias.

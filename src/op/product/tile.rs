@@ -71,6 +71,17 @@ impl Tile {
         )
     }
 
+    /// The forward tile where its rows need not lie in one row of `columns` pixels: as many as fit the registers.
+    pub fn joined(machine: &Machine, columns: usize, panel: usize) -> Self {
+        let lanes = machine.limits.lanes(machine.precision);
+        let vectors = panel / lanes;
+        Self {
+            rows: (machine.tuning.accumulators / vectors).clamp(1, columns),
+            vectors,
+            lanes,
+        }
+    }
+
     /// The forward tile of a product that pools: two rows of whole windows, for rows of `columns` pixels, an even number.
     pub fn pooled(machine: &Machine, columns: usize, panel: usize) -> Self {
         let lanes = machine.limits.lanes(machine.precision);

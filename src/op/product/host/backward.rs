@@ -64,6 +64,8 @@ pub struct Transpose {
     pub from: Panels,
     /// As they are wanted: inputs and outputs exchanged.
     pub to: Panels,
+    /// Whether the filters are turned by half a turn too.
+    pub turned: bool,
 }
 
 /// A batch of gradients, outputs first: `[outputs][whole]`, zeros beyond the batch.
@@ -364,7 +366,14 @@ fn exchange<T: Real>(from: &Panels, to: &Panels, weight: &[T]) -> Vec<T> {
 impl RealRoutine for Transpose {
     fn run_real<T: Real>(&self, buffers: HostBuffers<'_, '_>, _: &Scalars) {
         let [weight, transposed] = take(buffers);
-        let whole = exchange::<T>(&self.from, &self.to, elements(weight));
+        let mut whole = exchange::<T>(&self.from, &self.to, elements(weight));
+        if self.turned {
+            let tap = self.to.inputs * self.to.panel;
+            for panel in whole.chunks_exact_mut(self.to.height * self.to.width * tap) {
+                let turned: Vec<T> = panel.rchunks_exact(tap).flatten().copied().collect();
+                panel.copy_from_slice(&turned);
+            }
+        }
         elements_mut::<T>(transposed).copy_from_slice(&whole);
     }
 }

@@ -424,26 +424,3 @@ impl Chunk {
         self.points() * self.sums_point()
     }
 }
-
-/// The product that gives the input gradient: over `d_dst`, with weights in panels over inputs, as `transposed` says.
-pub fn of_input_gradient(
-    product: &Product,
-    d_dst: Tensor,
-    d_src: Tensor,
-    transposed: Panels,
-) -> Arc<Product> {
-    let window = &product.window;
-    let pad = |size: usize, pad: usize| size - 1 - pad;
-    Arc::new(Product {
-        src: d_dst.view,
-        dst: d_src.view,
-        window: Window {
-            pad: Size {
-                height: pad(window.size.height, window.pad.height),
-                width: pad(window.size.width, window.pad.width),
-            },
-            ..*window
-        },
-        panels: transposed,
-    })
-}
