@@ -15,8 +15,8 @@ use crate::op::emit::{Argument, BufferId, Element, Kernel, Scalars};
 use crate::op::real::Precision;
 use crate::plan::Plan;
 
-/// A dimension of more work-items may make another kernel of it, so it is left as it is.
-const SMALL: usize = 1 << 12;
+/// A dimension of more work-items makes another kernel of it (PoCL 3.1: from 65,535 on), so it is left as it is.
+const SMALL: usize = (1 << 16) - 2;
 
 /// Data as a line, and bytes behind it.
 pub fn with_bytes(data: &impl Serialize, bytes: &[u8]) -> Vec<u8> {
