@@ -108,7 +108,7 @@ impl Bench {
         };
         let mut device = open_device(&config)?;
         let machine = machine(&config, &*device, output)?;
-        let peak = peak::measure(&mut *device, &machine)?;
+        let idle = peak::measure(&mut *device, &machine)?;
         device.reset()?;
         let name = device.description().name.clone();
         let job = Job {
@@ -131,7 +131,12 @@ impl Bench {
             window: Duration::from_secs_f64(self.seconds),
             ..Effort::default()
         };
-        let measured = measure(&mut session, mode, config.optimizer.learning_rate, &effort)?;
+        let rate = config.optimizer.learning_rate;
+        let measured = measure(&mut session, mode, rate, &machine, &effort)?;
+        let peak = Peak {
+            gflops: measured.gflops,
+            ..idle
+        };
         let runner = session.runner(mode)?;
         let plan = &runner
             .expect("internal error: what was measured is loaded")

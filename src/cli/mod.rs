@@ -266,7 +266,7 @@ where
         Command::Completions(command) => Ok(command.run(&output)),
         Command::Man(command) => command.run(&output),
         Command::FinishKernels => {
-            let done = finisher::serve(std::io::stdin().lock());
+            let done = finisher::serve(std::io::stdin().lock(), std::io::stdout());
             Ok(done.map_or(PROBLEMS, |()| FINE))
         }
     };

@@ -67,7 +67,8 @@ impl Fully {
     fn panels(&self, input: Shape, machine: &Machine) -> Panels {
         let [inputs, height, width] = input.dimensions();
         let panel = match machine.limits.class {
-            Class::Cpu => Tile::choose(machine, ROWS, self.units).columns(),
+            // Of one width, however few units there are: layers share the compiled kernels.
+            Class::Cpu => Tile::widest(machine, ROWS).columns(),
             Class::Host => self.units.min(PANEL),
             Class::Gpu => self.units,
         };

@@ -30,38 +30,25 @@ pub fn kernel(program: &Program, name: &str) -> Result<ocl::core::Kernel, Failur
     Ok(unsafe { ocl::core::Kernel::from_raw_create_ptr(handle) })
 }
 
-/// The program of an object that was compiled for this device.
-pub fn loaded(queue: &Queue, object: &[u8]) -> Result<Program, Failure> {
-    without_text(queue, |build| build.load(object))
-}
-
 /// The program of a binary that was linked for this device.
 pub fn linked(queue: &Queue, binary: &[u8]) -> Result<Program, Failure> {
-    without_text(queue, |build| {
-        let program = build.given(binary)?;
-        build.build(&program)?;
-        Ok(program)
-    })
-}
-
-fn without_text(
-    queue: &Queue,
-    work: impl FnOnce(Build<'_>) -> Result<Program, Failure>,
-) -> Result<Program, Failure> {
-    work(Build {
+    let build = Build {
         queue,
         cache: &Cache::none(),
         text: "",
         options: "",
-    })
+    };
+    let program = build.given(binary)?;
+    build.build(&program)?;
+    Ok(program)
 }
 
-/// A program, and the object that it was made from, where that was just compiled.
+/// A program.
 pub struct Made {
     /// Ready for kernels.
     pub program: Program,
-    /// As the cache keeps it, where it was just compiled.
-    pub object: Option<Vec<u8>>,
+    /// Whether it was just compiled, not found in the cache.
+    pub compiled: bool,
     /// The start of what the cache keeps.
     pub header: Option<Header>,
 }
@@ -124,42 +111,58 @@ impl Stop {
 }
 
 impl Build<'_> {
+    /// Under which the cache keeps it.
+    pub fn key(&self) -> Key {
+        let [platform, version, name, driver] = self.queue.found.facts();
+        Key::of(&[self.text, self.options, platform, version, name, driver])
+    }
+
     /// From the cache, else from the compiler, which is told before.
     pub fn run(&self, compiling: &dyn Fn()) -> Result<Made, Stop> {
-        let found = &self.queue.found;
-        let [platform, version, name, driver] = found.facts();
-        let key = Key::of(&[self.text, self.options, platform, version, name, driver]);
+        let key = self.key();
         if let Some(binary) = self.cache.read(&key)
             && let Ok(program) = self.load(&binary)
         {
             return Ok(Made {
                 program,
-                object: None,
+                compiled: false,
                 header: binary.first_chunk().copied(),
             });
         }
         compiling();
-        let program = self.source()?;
-        let failed = |failure| Stop {
-            failure,
-            log: Some(self.log(&program)),
-        };
-        if found.limits.class != Class::Cpu {
-            self.build(&program).map_err(failed)?;
-            self.keep(&key, &program);
+        if self.queue.found.limits.class == Class::Cpu {
+            let (object, header) = self.object()?;
             return Ok(Made {
-                program,
-                object: None,
-                header: None,
+                program: self.link(&object)?,
+                compiled: true,
+                header,
             });
         }
-        self.compile(&program).map_err(failed)?;
-        let object = self.keep(&key, &program);
+        let program = self.source()?;
+        let built = self.build(&program);
+        built.map_err(|failure| self.stop(failure, &program))?;
+        self.keep(&key, &program);
         Ok(Made {
-            program: self.link(&program)?,
-            header: object.as_ref().and_then(|o| o.first_chunk().copied()),
-            object,
+            program,
+            compiled: true,
+            header: None,
         })
+    }
+
+    /// The object for [`Self::link`] from the compiler, kept in the cache, and the start of what is kept.
+    pub fn object(&self) -> Result<(Program, Option<Header>), Stop> {
+        let program = self.source()?;
+        let compiled = self.compile(&program);
+        compiled.map_err(|failure| self.stop(failure, &program))?;
+        let kept = self.keep(&self.key(), &program);
+        Ok((program, kept.and_then(|kept| kept.first_chunk().copied())))
+    }
+
+    fn stop(&self, failure: Failure, program: &Program) -> Stop {
+        Stop {
+            failure,
+            log: Some(self.log(program)),
+        }
     }
 
     /// From what the cache kept; the driver may refuse it all the same.
@@ -259,8 +262,9 @@ impl Build<'_> {
         check("clCompileProgram", status)
     }
 
-    /// Links a compiled object to a program of its own.
-    fn link(&self, object: &Program) -> Result<Program, Failure> {
+    /// Links a compiled object to a program of its own. A process's first one takes PoCL 0.8 s (2026-11-29): it reads the
+    /// functions that come with OpenCL C.
+    pub fn link(&self, object: &Program) -> Result<Program, Failure> {
         let (context, device) = (&self.queue.context, self.queue.found.device.as_raw());
         let object = object.as_ptr();
         let handle = created("clLinkProgram", |status| {

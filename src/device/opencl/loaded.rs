@@ -1,14 +1,13 @@
 //! A plan on its way to the device: kernels built or loaded, memory placed, arguments set.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::process::Child;
 use std::sync::Arc;
 
 use super::cache::Key;
 use super::finisher::{self, Finisher};
 use super::memory::Buffers;
-use super::program::Maker;
+use super::program::{Maker, Programs};
 use super::queue::Grid;
 use super::step::Prepared;
 use super::{Held, OpenClDevice, build, ready};
@@ -59,29 +58,43 @@ impl OpenClDevice {
             .and_then(|key| ready::load(queue, &self.cache, key));
         let mut first = Vec::new();
         if ready.is_none() {
+            let missing = programs.missing(plan.precision, &kernels);
             let told = Cell::new(false);
-            let compiling = |kernels| {
-                told.set(true);
-                (self.watcher)(Compiling::Program { kernels });
+            let compiling = || {
+                if !told.replace(true) {
+                    let kernels = missing.len();
+                    (self.watcher)(Compiling::Program { kernels });
+                }
             };
             let maker = Maker {
                 queue,
                 cache: &self.cache,
                 compiling: &compiling,
             };
-            let object = programs.build(&maker, plan.precision, &kernels)?;
-            if object.is_some() {
-                let mut seen = HashSet::new();
-                let unit = |kernel: &Kernel| programs.newest_function(plan.precision, kernel);
-                let is_first = |kernel| unit(kernel).is_some_and(|name| seen.insert(name));
-                first = kernels.iter().map(is_first).collect();
+            let mut compiled = false;
+            if Finisher::helps(queue, missing.len()) {
+                let halves = Programs::halves(plan.precision, &kernels, &missing);
+                let of = |half: &[usize]| half.iter().map(|&i| kernels[i].clone()).collect();
+                let [front, rear]: [Vec<Kernel>; 2] = [of(&halves[0]), of(&halves[1])];
+                let unkept = programs.unkept(&maker, plan.precision, &rear);
+                // One at a time: what is loaded first runs first.
+                let busy = self.finisher.as_mut().is_some_and(Finisher::is_running);
+                if let Some(text) = unkept.filter(|_| !busy) {
+                    compiling();
+                    self.finisher = Finisher::start(queue, plan, &halves[1], &text);
+                    compiled = true;
+                }
+                compiled |= programs.build(&maker, plan.precision, &front)?;
+                if let Some(finisher) = &mut self.finisher {
+                    finisher.await_program();
+                }
+            }
+            compiled |= programs.build(&maker, plan.precision, &kernels)?;
+            if compiled {
+                first = vec![false; kernels.len()];
+                missing.iter().for_each(|&step| first[step] = true);
             } else if told.get() {
                 (self.watcher)(Compiling::Done);
-            }
-            // One at a time: what is loaded first runs first.
-            let busy = self.finisher.as_mut().is_some_and(Finisher::is_running);
-            if let Some(object) = object.filter(|_| !busy) {
-                self.finisher = Finisher::start(queue, programs, plan, &object);
             }
         }
         let buffers = memory.place(queue, plan)?;

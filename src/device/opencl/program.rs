@@ -4,13 +4,13 @@
 //! several at a time. [`super::build`] makes each. Knows kernels as the planner asks for them ([`Kernel`]), nothing of
 //! buffers.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 use std::thread;
 
 use ocl::core::{Program, Status};
 
-use super::build::{self, Build, Header, Made};
+use super::build::{self, Build, Header};
 use super::bundle::{self, Part};
 use super::cache::Cache;
 use super::queue::Queue;
@@ -29,6 +29,9 @@ pub struct Programs {
     header: Option<Header>,
 }
 
+/// Units, with the functions that are wanted of each.
+type Wanted = BTreeMap<Unit, BTreeSet<&'static str>>;
+
 /// Where a unit is.
 #[derive(Debug)]
 struct Place {
@@ -44,12 +47,12 @@ pub struct Maker<'a> {
     pub queue: &'a Queue,
     /// Where their binaries may be.
     pub cache: &'a Cache,
-    /// Told when so many kernels have to be compiled, where that takes long (on CPUs).
-    pub compiling: &'a dyn Fn(usize),
+    /// Told before the compiler is started where that takes long, on CPUs.
+    pub compiling: &'a dyn Fn(),
 }
 
 impl Programs {
-    /// Builds what these kernels need and is not built yet; gives the object where one program of all of them was compiled.
+    /// Builds what these kernels need and is not built yet. Whether one program of all of them was compiled.
     ///
     /// # Errors
     /// E0702 a kernel file does not build; E0704 the device failed.
@@ -58,22 +61,15 @@ impl Programs {
         maker: &Maker<'_>,
         precision: Precision,
         kernels: &[Kernel],
-    ) -> Result<Option<Vec<u8>>, Diagnostic> {
+    ) -> Result<bool, Diagnostic> {
         let (queue, cache) = (maker.queue, maker.cache);
-        let mut wanted: BTreeMap<Unit, BTreeSet<&'static str>> = BTreeMap::new();
-        for kernel in kernels {
-            wanted
-                .entry(Unit::of(kernel, precision))
-                .or_default()
-                .insert(kernel.function);
-        }
-        wanted.retain(|unit, _| !self.units.contains_key(unit));
+        let wanted = self.wanted(precision, kernels);
         let on_cpu = queue.found.limits.class == Class::Cpu;
         if on_cpu
             && !wanted.is_empty()
-            && let Some(made) = self.build_bundle(maker, &wanted)
+            && let Some(compiled) = self.build_bundle(maker, &wanted)
         {
-            return Ok(made.object);
+            return Ok(compiled);
         }
         let results = in_parallel(wanted.into_iter().collect(), |(unit, functions)| {
             let (text, options) = (unit.text(), unit.options());
@@ -99,43 +95,87 @@ impl Programs {
             );
             self.list.push(program.program);
         }
-        Ok(None)
+        Ok(false)
     }
 
-    /// Builds all units as one program; `None` where that does not work, and nothing has changed.
-    fn build_bundle(
-        &mut self,
+    /// Units that are not built yet, with the functions that are wanted of each.
+    fn wanted(&self, precision: Precision, kernels: &[Kernel]) -> Wanted {
+        let mut wanted = Wanted::new();
+        for kernel in kernels {
+            let functions = wanted.entry(Unit::of(kernel, precision)).or_default();
+            functions.insert(kernel.function);
+        }
+        wanted.retain(|unit, _| !self.units.contains_key(unit));
+        wanted
+    }
+
+    /// Of kernels in the order of their first launches, those that are not built yet, each once: their indices.
+    pub fn missing(&self, precision: Precision, kernels: &[Kernel]) -> Vec<usize> {
+        let mut seen = HashSet::new();
+        let mut is_new = |kernel: &Kernel| {
+            let unit = Unit::of(kernel, precision);
+            !self.units.contains_key(&unit) && seen.insert((unit, kernel.function, kernel.local))
+        };
+        (0..kernels.len())
+            .filter(|&i| is_new(&kernels[i]))
+            .collect()
+    }
+
+    /// Divides what is missing into the first half and the rest; kernels of one unit stay together.
+    pub fn halves(precision: Precision, kernels: &[Kernel], missing: &[usize]) -> [Vec<usize>; 2] {
+        let unit = |index: usize| Unit::of(&kernels[index], precision);
+        let first = missing[..missing.len() / 2].iter();
+        let units: BTreeSet<Unit> = first.map(|&index| unit(index)).collect();
+        let (front, rear) = missing.iter().partition(|&&i| units.contains(&unit(i)));
+        [front, rear]
+    }
+
+    /// The text and the options of the one program that [`Self::build`] makes of kernels which are not built yet, on CPUs;
+    /// `None` where there are none, where the cache has it, and where it could not take it.
+    pub fn unkept(
+        &self,
         maker: &Maker<'_>,
-        wanted: &BTreeMap<Unit, BTreeSet<&'static str>>,
-    ) -> Option<Made> {
-        let texts = wanted.keys().map(|unit| (unit.text(), unit.suffix()));
-        let texts: Vec<(String, String)> = texts.collect();
-        let parts = wanted.keys().zip(&texts);
-        let parts = parts.map(|(unit, (text, suffix))| Part {
-            text,
-            defines: &unit.defines,
-            suffix,
-        });
-        let text = bundle::bundle(&parts.collect::<Vec<_>>());
-        let options = wanted.keys().next().map_or("", Unit::base_options);
+        precision: Precision,
+        kernels: &[Kernel],
+    ) -> Option<(String, &'static str)> {
+        let wanted = self.wanted(precision, kernels);
+        if wanted.is_empty() {
+            return None;
+        }
+        let (text, options) = bundled(&wanted);
+        let (queue, cache) = (maker.queue, maker.cache);
+        let build = Build {
+            queue,
+            cache,
+            text: &text,
+            options,
+        };
+        let key = build.key();
+        let unkept = cache.read(&key).is_none() && cache.entry(&key).is_some();
+        unkept.then_some((text, options))
+    }
+
+    /// Builds all units as one program, and says whether it was compiled; `None` where that does not work, and nothing has
+    /// changed.
+    fn build_bundle(&mut self, maker: &Maker<'_>, wanted: &Wanted) -> Option<bool> {
+        let (text, options) = bundled(wanted);
         let build = Build {
             queue: maker.queue,
             cache: maker.cache,
             text: &text,
             options,
         };
-        let kernels = wanted.values().map(BTreeSet::len).sum();
-        let made = build.run(&|| (maker.compiling)(kernels)).ok()?;
-        for (unit, (_, suffix)) in wanted.keys().zip(texts) {
+        let made = build.run(maker.compiling).ok()?;
+        for unit in wanted.keys() {
             let place = Place {
                 program: self.list.len(),
-                suffix,
+                suffix: unit.suffix(),
             };
             self.units.insert(unit.clone(), place);
         }
         self.header = made.header.or(self.header);
-        self.list.push(made.program.clone());
-        Some(made)
+        self.list.push(made.program);
+        Some(made.compiled)
     }
 
     /// How many programs there are.
@@ -186,13 +226,21 @@ impl Programs {
         let place = self.units.get(&Unit::of(kernel, precision));
         place.is_some_and(|place| !place.suffix.is_empty())
     }
+}
 
-    /// What a kernel's function is called in the program built last; `None` where it is not in that.
-    pub fn newest_function(&self, precision: Precision, kernel: &Kernel) -> Option<String> {
-        let place = self.units.get(&Unit::of(kernel, precision))?;
-        let newest = place.program + 1 == self.list.len();
-        newest.then(|| format!("{}{}", kernel.function, place.suffix))
-    }
+/// All units as one text, and the options that it is compiled with.
+fn bundled(wanted: &Wanted) -> (String, &'static str) {
+    let texts = wanted.keys().map(|unit| (unit.text(), unit.suffix()));
+    let texts: Vec<(String, String)> = texts.collect();
+    let parts = wanted.keys().zip(&texts);
+    let parts = parts.map(|(unit, (text, suffix))| Part {
+        text,
+        defines: &unit.defines,
+        suffix,
+    });
+    let text = bundle::bundle(&parts.collect::<Vec<_>>());
+    let options = wanted.keys().next().map_or("", Unit::base_options);
+    (text, options)
 }
 
 /// `work` over all items, on as many threads as there are cores; results in the items' order.

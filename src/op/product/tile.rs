@@ -62,6 +62,11 @@ impl Tile {
         best.expect("internal error: every layer has a tile").1
     }
 
+    /// The tile of as many vectors as fit, for `columns` neighbouring pixels.
+    pub fn widest(machine: &Machine, columns: usize) -> Self {
+        Self::with_vectors(machine, columns, machine.tuning.vectors)
+    }
+
     /// The forward tile for weights that are packed in panels of `panel` outputs.
     pub fn forward(machine: &Machine, columns: usize, panel: usize) -> Self {
         Self::with_vectors(

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use rand_distr::{Distribution, StandardNormal};
 
+use peak::Products;
+
 use super::runner::Runner;
 use super::session::Session;
 use crate::device::Device;
 use crate::diagnostic::Diagnostic;
-use crate::op::emit::Scalars;
+use crate::op::emit::{Machine, Scalars};
 use crate::op::real::{Precision, Real};
 use crate::plan::{Mode, Plan};
 use crate::random::{Purpose, Stream};
@@ -45,6 +47,8 @@ pub struct Measured {
     pub images_per_second: Vec<f64>,
     /// The median time of each step.
     pub steps: Vec<Duration>,
+    /// Billions of multiply-adds and additions a second that the device did at best beside these runs, in the median.
+    pub gflops: f64,
 }
 
 impl Measured {
@@ -85,6 +89,7 @@ pub fn measure(
     session: &mut Session,
     mode: Mode,
     learning_rate: f64,
+    machine: &Machine,
     effort: &Effort,
 ) -> Result<Measured, Diagnostic> {
     let runner = session
@@ -120,9 +125,12 @@ pub fn measure(
         let images = (runs * runner.plan.batch) as f64;
         images_per_second.push(images / start.elapsed().as_secs_f64());
     }
+    let products = Products::load(&mut *session.device, machine)?;
+    let mut gflops = Vec::with_capacity(effort.profiles);
     let steps = 0..runner.plan.steps.len();
     let mut times = vec![Vec::with_capacity(effort.profiles); steps.len()];
     for _ in 0..effort.profiles {
+        gflops.push(products.measure(&mut *session.device)?);
         given.write(&mut *session.device, &runner)?;
         let taken = session
             .device
@@ -136,6 +144,7 @@ pub fn measure(
         first,
         images_per_second,
         steps: steps.map(Duration::from_secs_f64).collect(),
+        gflops: median(gflops),
     })
 }
 
@@ -194,6 +203,7 @@ mod tests {
             first: Duration::ZERO,
             images_per_second: vec![90.0, 100.0, 120.0],
             steps: Vec::new(),
+            gflops: 0.0,
         };
         assert_eq!(measured.median(), 100.0);
         assert_eq!(measured.spread(), 0.3);

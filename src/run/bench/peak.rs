@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::device::Device;
+use crate::device::{Device, Loaded};
 use crate::diagnostic::Diagnostic;
-use crate::op::emit::{Element, Ledger, Machine, Scalars};
+use crate::op::emit::{BufferId, Element, Ledger, Machine, Scalars};
 use crate::op::peak;
 use crate::op::shape::Shape;
 use crate::op::view::View;
@@ -14,6 +14,8 @@ use crate::plan::{Parts, Plan};
 const COPIED_BYTES: usize = 64 << 20;
 /// How often each is tried; the best counts. Half a second on a CPU: it also has to come up to its speed.
 const TRIES: usize = 24;
+/// How often multiply-adds are tried beside other work.
+const TRIES_BESIDE: usize = 4;
 
 /// What a device can do at best.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,41 +26,104 @@ pub struct Peak {
     pub gigabytes_per_second: f64,
 }
 
-/// Measures it. Plans loaded before stay loaded.
+/// Measures it, of the idle device. Plans loaded before stay loaded.
 ///
 /// # Errors
 /// As [`Device::load`].
 pub fn measure(device: &mut dyn Device, machine: &Machine) -> Result<Peak, Diagnostic> {
     let mut ledger = Ledger::default();
     let number = machine.precision.bytes() as usize;
-    let copied = peak::copied(machine);
-    let count = (COPIED_BYTES / number).next_multiple_of(copied);
-    let results = ledger.buffer("results", Element::Real, peak::items(machine));
+    let count = (COPIED_BYTES / number).next_multiple_of(peak::copied(machine));
     let src = ledger.buffer("src", Element::Real, count);
     let dst = ledger.buffer("dst", Element::Real, count);
-    let work = peak::multiply_add(results, machine);
-    let multiply_adds = work.multiply_adds;
-    ledger.step("multiply_add", None, work);
     ledger.step("copy", None, peak::copy(src, dst, count, machine));
+    let copy = load(ledger, [src, dst], count, device, machine)?;
+    // In turn, so that each has the same share of the time until the device is at its speed.
+    let products = Products::load(device, machine)?;
+    let mut best = [f64::INFINITY; 2];
+    for _ in 0..TRIES {
+        let times = [
+            best_of(products.loaded, 1, device)?,
+            best_of(copy, 1, device)?,
+        ];
+        best = [best[0].min(times[0]), best[1].min(times[1])];
+    }
+    Ok(Peak {
+        gflops: products.gflops(best[0]),
+        gigabytes_per_second: 2e-9 * (count * number) as f64 / best[1],
+    })
+}
+
+/// The multiply-adds of [`measure`] alone, to be measured beside other work: a machine that others use too, or one that
+/// gets hot, does not give all its time.
+#[derive(Debug)]
+pub struct Products {
+    loaded: Loaded,
+    multiply_adds: u64,
+}
+
+impl Products {
+    /// Loads them. Plans loaded before stay loaded.
+    ///
+    /// # Errors
+    /// As [`Device::load`].
+    pub fn load(device: &mut dyn Device, machine: &Machine) -> Result<Self, Diagnostic> {
+        let mut ledger = Ledger::default();
+        let count = peak::items(machine);
+        let results = ledger.buffer("results", Element::Real, count);
+        let work = peak::multiply_add(results, machine);
+        let multiply_adds = work.multiply_adds;
+        ledger.step("multiply_add", None, work);
+        let loaded = load(ledger, [results; 2], count, device, machine)?;
+        Ok(Self {
+            loaded,
+            multiply_adds,
+        })
+    }
+
+    /// Measures them: billions of operations a second.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    pub fn measure(&self, device: &mut dyn Device) -> Result<f64, Diagnostic> {
+        Ok(self.gflops(best_of(self.loaded, TRIES_BESIDE, device)?))
+    }
+
+    fn gflops(&self, seconds: f64) -> f64 {
+        2e-9 * self.multiply_adds as f64 / seconds
+    }
+}
+
+/// Loads a plan of one step, from one buffer of so many numbers to another.
+fn load(
+    ledger: Ledger,
+    [src, dst]: [BufferId; 2],
+    count: usize,
+    device: &mut dyn Device,
+    machine: &Machine,
+) -> Result<Loaded, Diagnostic> {
     let parts = Parts {
         ledger,
         before: vec![src],
-        after: vec![results, dst],
+        after: vec![dst],
         ..Parts::default()
     };
     let view = View::packed(Shape::Vector(count), 1, 0);
-    let plan = Arc::new(Plan::bare("peak", (src, view), (dst, view), parts, machine));
-    let loaded = device.load(&plan)?;
-    let mut best = [f64::INFINITY; 2];
-    for _ in 0..TRIES {
-        let times = device.profile(loaded, 0..2, &Scalars::default())?;
-        for (best, time) in best.iter_mut().zip(times) {
-            *best = best.min(time.as_secs_f64());
-        }
+    device.load(&Arc::new(Plan::bare(
+        "peak",
+        (src, view),
+        (dst, view),
+        parts,
+        machine,
+    )))
+}
+
+/// The shortest time of a plan's one step, in seconds.
+fn best_of(loaded: Loaded, tries: usize, device: &mut dyn Device) -> Result<f64, Diagnostic> {
+    let mut best = f64::INFINITY;
+    for _ in 0..tries {
+        let times = device.profile(loaded, 0..1, &Scalars::default())?;
+        best = best.min(times[0].as_secs_f64());
     }
-    let [multiply, copy] = best.map(|seconds| seconds.max(1e-9));
-    Ok(Peak {
-        gflops: 2e-9 * multiply_adds as f64 / multiply,
-        gigabytes_per_second: 2e-9 * (count * number) as f64 / copy,
-    })
+    Ok(best.max(1e-9))
 }
