@@ -24,7 +24,8 @@
 #ifdef DENSE_FORWARD
 // One work-item: SIDE neighbouring panels of ROWS rows. A block of DEPTH weights of a panel stays in the first cache while all tiles
 // pass, the rows' block in the second one from panel to panel (128 x 4704 x 1024: 9.4 ms with one panel, 7.8 with two); the
-// panel's next block is fetched meanwhile.
+// panel's next block is fetched meanwhile. SUMS: as many as the layer of most ROWS and panels needs; raw: without ACT, which
+// is then that of other layers.
 #define FORWARD_TILE(R)                                                                         \
     {                                                                                           \
         REALV acc[R][NV];                                                                       \
@@ -32,11 +33,10 @@
             FOR_ROWS(0, R, m, v) acc[m][v] = (REALV)(0);                                        \
         else                                                                                    \
             FOR_ROWS(0, R, m, v) acc[m][v] = VLOAD(sum + (row + m) * NR + v * VW);              \
-        if (ROWS > MR)                                                                          \
-            for (int j = row * (DEPTH * NR / ROWS); j < (row + R) * (DEPTH * NR / ROWS); j += 64 / (int)sizeof(REAL)) \
-                PREFETCH(b + DEPTH * NR + j);                                                   \
+        for (int j = row * ahead; j < (row + R) * ahead; j += 64 / (int)sizeof(REAL))           \
+            PREFETCH(b + DEPTH * NR + j);                                                       \
         __global const REAL *a = src + SRC_O + (size_t)(first + row) * SRC_W + k0;              \
-        for (int k = 0; k < count; ++k) {                                                       \
+        FOR_TERMS(k, count) {                                                                   \
             REALV w[NV];                                                                        \
             _Pragma("unroll") for (int v = 0; v < NV; ++v) w[v] = VLOAD(b + k * NR + v * VW);   \
             FOR_ROWS(0, R, m, v) acc[m][v] += (REALV)(a[m * SRC_W + k]) * w[v];                 \
@@ -47,11 +47,13 @@ __kernel void dense_forward(__global const REAL *restrict src, __global const RE
 #ifdef BIAS
                             __global const REAL *restrict bias,
 #endif
-                            __global REAL *restrict dst, ROWS_OF(SRC), ROWS_OF(DST), const int IC, const int OC)
+                            __global REAL *restrict dst, ROWS_OF(SRC), ROWS_OF(DST), const int IC, const int OC,
+                            const int ROWS, const int SIDE, const int raw)
 {
     const int first = get_global_id(1) * ROWS, rows = min(ROWS, M - first);
     const int panel0 = get_global_id(0) * SIDE, panels = min(SIDE, PANELS - panel0);
-    REAL sums[SIDE * ROWS * NR];
+    const int ahead = ROWS > MR ? DEPTH * NR / ROWS : 0; // of the next block for each row
+    REAL sums[SUMS];
     for (int k0 = 0; k0 < IC; k0 += DEPTH) {
         const int count = min(DEPTH, IC - k0);
         for (int panel = 0; panel < panels; ++panel) {
@@ -72,7 +74,7 @@ __kernel void dense_forward(__global const REAL *restrict src, __global const RE
 #ifdef BIAS
                 value += load_part(bias + o, OC - o);
 #endif
-                value = ACTIVATE(REALV, value);
+                value = raw ? value : ACTIVATE(REALV, value);
                 STORE_PART(dst + DST_O + (size_t)(first + row) * DST_W + o, value, OC - o)
             }
 }
@@ -108,7 +110,7 @@ __kernel void dense_transpose(__global const REAL *restrict d_dst, __global REAL
             __global const REAL *a = weight + ((size_t)panel * IC + first + i) * NR;            \
             __global const REAL *b = transposed + (size_t)panel * NR * WHOLE + n;               \
             const int count = min(NR, OC - panel * NR);                                         \
-            for (int o = 0; o < count; ++o) {                                                   \
+            FOR_TERMS(o, count) {                                                               \
                 REALV d[NV];                                                                    \
                 _Pragma("unroll") for (int v = 0; v < NV; ++v) d[v] = VLOAD(b + o * WHOLE + v * VW); \
                 FOR_ROWS(0, R, m, v) acc[m][v] += (REALV)(a[m * NR + o]) * d[v];                \
@@ -175,7 +177,7 @@ __kernel void dense_backward_data(__global const REAL *restrict weight, __global
         FOR_ROWS(0, R, m, v) acc[m][v] = (REALV)(0);                                            \
         __global const REAL *a = src + SRC_O + first + i;                                       \
         WEIGHT_TILE_FETCH(R)                                                                    \
-        for (int n = 0; n < M; ++n) {                                                           \
+        FOR_TERMS(n, M) {                                                                       \
             REALV d[NV];                                                                        \
             _Pragma("unroll") for (int v = 0; v < NV; ++v) d[v] = VLOAD(upstream + n * NR + v * VW); \
             FOR_ROWS(0, R, m, v) acc[m][v] += (REALV)(a[(size_t)n * SRC_W + m]) * d[v];         \

@@ -338,7 +338,7 @@ __kernel void product_backward_weight_tiled(__global const REAL *src, __global c
                     continue;
                 }
 #endif
-                for (int ox = 0; ox < OW; ++ox) {
+                FOR_TERMS(ox, OW) {
                     REALV w[NV];
                     _Pragma("unroll") for (int v = 0; v < NV; ++v) w[v] = VLOAD(b + ox * D_DST_W + v * VW);
                     FOR_TILE(m, v) acc[m][v] += (REALV)(a[ox * (SX * SRC_W) + TAP(m)]) * w[v];
@@ -433,7 +433,7 @@ __kernel void product_forward_blocked(__global const REAL *src, __global const R
                     a[m] = a0 + k0 + (first + m) / OW * (SY * SRC_H) + (first + m) % OW * (SX * SRC_W);
                 REALV acc[MR][NV];
                 FOR_TILE(m, v) acc[m][v] = (REALV)(0);
-                for (int k = 0; k < terms; ++k) {
+                FOR_TERMS(k, terms) {
                     REALV w[NV];
                     _Pragma("unroll") for (int v = 0; v < NV; ++v) w[v] = VLOAD(b + k * NR + v * VW);
                     FOR_TILE(m, v) acc[m][v] += (REALV)(a[m][k]) * w[v];
@@ -535,7 +535,7 @@ __kernel void product_backward_weight_blocked(__global const REAL *src, __global
                             __global const REAL *a = src + SRC_O + n * SRC_N + (oy * SY + ky - PY) * SRC_H - PX * SRC_W + line + start;
 #endif
                             const REALV(*b)[NV] = gradient + (oy - y0) * OW;
-                            for (int p = 0; p < count; ++p) {
+                            FOR_TERMS(p, count) {
                                 REALV w[NV];
                                 _Pragma("unroll") for (int v = 0; v < NV; ++v) w[v] = b[p][v];
                                 FOR_TILE(m, v) acc[m][v] += (REALV)(a[p * A_PIXEL + m]) * w[v];

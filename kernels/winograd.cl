@@ -129,8 +129,7 @@ inline void transform_output(const REALV *m, const int count, REALV *y)
     }
 
 #ifdef WINOGRAD_WEIGHT
-// weight panels [G][PANELS][KS][KS][IC][NR] -> transformed. FLIP: the filter turned by half a circle, for the input gradient.
-// One work-item: one input of a panel.
+// weight panels [G][PANELS][KS][KS][IC][NR] -> transformed. One work-item: one input of a panel.
 __kernel void winograd_weight(__global const REAL *weight, __global REAL *transformed, const int IC)
 {
     const int i = get_global_id(0), panel = get_global_id(1);
@@ -139,11 +138,7 @@ __kernel void winograd_weight(__global const REAL *weight, __global REAL *transf
         ROLLED for (int x = 0; x < KS; ++x) {
             REALV g[KS], o[POINTS];
             UNROLL for (int y = 0; y < KS; ++y) {
-#ifdef FLIP
-                const int tap = (KS - 1 - y) * KS + KS - 1 - x;
-#else
                 const int tap = y * KS + x;
-#endif
                 g[y] = VLOAD(weight + ((size_t)(panel * KS * KS + tap) * IC + i) * NR + v);
             }
             transform_weight(g, KS, o);
@@ -349,7 +344,7 @@ __kernel void winograd_multiply(__global const REAL *restrict source, __global c
             __global REAL *c = c0 + i * NR;
             REALV acc[MR][NV];
             FOR_TILE(m, v) acc[m][v] = (REALV)(0);
-            for (int k = 0; k < count; ++k) {
+            FOR_TERMS(k, count) {
                 REALV w[NV];
                 UNROLL for (int v = 0; v < NV; ++v) w[v] = VLOAD(b + k * NR + v * VW);
                 FOR_TILE(m, v) acc[m][v] += (REALV)(a[k * VW + m]) * w[v];

@@ -50,29 +50,31 @@ impl Product {
     ) {
         let bias = site.parameters.get(1).map(|bias| bias.value);
         let (product, on, has_bias) = (Arc::clone(self), *machine, bias.is_some());
+        let (rows, panels) = (self.rows(), &self.panels);
+        let tile = Tile::forward(machine, rows, panels.panel);
+        // Rows in equal parts, where the panels alone do not keep every core busy.
+        let enough = 4 * machine.limits.cores;
+        let most = machine.tuning.dense_side;
+        // A few rows stay in the first cache anyway, and memory delivers one panel in a row faster than two in turn.
+        let few = rows <= tile.rows;
+        let wide = !few && panels.count() >= most * enough;
+        let side = if wide { most } else { 1 };
+        let items = panels.count().div_ceil(side);
+        let parts = rows.div_ceil(MOST_ROWS).max(enough.div_ceil(items));
+        let part = rows.div_ceil(parts).next_multiple_of(tile.rows).min(rows);
+        // Layers share the compiled kernel: one that has no activation has the usual one, and leaves it out.
+        let raw = act == Function::None;
+        let compiled = if raw { Function::Relu } else { act };
         let kernel = move || {
-            let (rows, panels) = (product.rows(), &product.panels);
-            // Rows in equal parts, where the panels alone do not keep every core busy.
-            let enough = 4 * on.limits.cores;
-            let side = on.tuning.dense_side;
-            // A few rows stay in the first cache anyway, and memory delivers one panel in a row faster than two in turn.
-            let few = rows <= Tile::forward(&on, rows, panels.panel).rows;
-            let side = if !few && panels.count() >= side * enough {
-                side
-            } else {
-                1
-            };
-            let items = panels.count().div_ceil(side);
-            let parts = rows.div_ceil(MOST_ROWS).max(enough.div_ceil(items));
-            let tile = Tile::forward(&on, rows, panels.panel);
-            let part = rows.div_ceil(parts).next_multiple_of(tile.rows).min(rows);
-            let row = panels.panel * on.precision.bytes() as usize;
+            let row = product.panels.panel * on.precision.bytes() as usize;
             let kernel = product.dense_kernel("dense_forward", "DENSE_FORWARD", tile);
             let kernel = kernel
-                .define("ACT", act.number())
-                .define("ROWS", part)
+                .define("ACT", compiled.number())
+                .define(
+                    "SUMS",
+                    most * rows.min(MOST_ROWS.next_multiple_of(tile.rows)) * product.panels.panel,
+                )
                 .define("DEPTH", (on.tuning.dense_depth_bytes / row).max(16))
-                .define("SIDE", side)
                 .global([items, rows.div_ceil(part), 1]);
             if has_bias {
                 kernel.define("BIAS", 1)
@@ -95,6 +97,7 @@ impl Product {
             .ints(rows_of(&self.src))
             .ints(rows_of(&self.dst))
             .ints([self.panels.inputs, self.panels.outputs])
+            .ints([part, side, usize::from(raw)])
             .multiply_adds(self.multiply_adds());
         ledger.step(site.named("forward"), Some(site.layer), call);
     }

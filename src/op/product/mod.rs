@@ -155,7 +155,7 @@ impl Product {
     ) -> Option<BufferId> {
         let form = self.winograd(machine)?;
         let weight = (site.named("forward.weight"), site.parameters[0].value);
-        Some(form.weight(weight, site.layer, self, false, machine, ledger))
+        Some(form.weight(weight, site.layer, self, machine, ledger))
     }
 
     /// Whether the forward product can pool its output: on CPUs, where all its values are tiles of registers, and in the
@@ -216,10 +216,10 @@ impl Product {
     ) {
         if let Some(form) = self.input_winograd(machine) {
             let tile = Winograd::tile(machine, self.panels.inputs);
-            let (transposed, buffer) = self.transpose(site, tile, false, ledger);
+            let (transposed, buffer) = self.transpose(site, tile, true, ledger);
             let product = self.of_input_gradient(d_dst, d_src, transposed);
-            let turned = (site.named("backward.weight").word("turned"), buffer);
-            let weight = form.weight(turned, site.layer, &product, true, machine, ledger);
+            let turned = (site.named("backward.weight").word("transformed"), buffer);
+            let weight = form.weight(turned, site.layer, &product, machine, ledger);
             let buffers = Forwarded {
                 src: d_dst.buffer,
                 weight,

@@ -138,8 +138,6 @@ pub struct Weight {
     pub form: Winograd,
     /// How they are packed.
     pub panels: Panels,
-    /// Whether the filters are turned by half a circle.
-    pub turned: bool,
 }
 
 impl RealRoutine for Weight {
@@ -154,12 +152,9 @@ impl RealRoutine for Weight {
             .zip(weight.par_chunks(kernel * kernel * inputs * panel))
             .for_each(|(to, from)| {
                 for at in 0..inputs * panel {
-                    let mut g: Vec<T> = (0..kernel * kernel)
+                    let g: Vec<T> = (0..kernel * kernel)
                         .map(|tap| from[tap * inputs * panel + at])
                         .collect();
-                    if self.turned {
-                        g.reverse();
-                    }
                     for (point, value) in matrix.both(&g).into_iter().enumerate() {
                         to[point * inputs * panel + at] = value;
                     }

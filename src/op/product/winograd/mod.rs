@@ -136,13 +136,12 @@ impl Winograd {
         ]
     }
 
-    /// The weights as the products want them, made once for all images; `turned` for the input gradient.
+    /// The weights as the products want them, made once for all images.
     pub fn weight(
         self,
         (name, weight): (Name, BufferId),
         layer: usize,
         product: &Arc<Product>,
-        turned: bool,
         machine: &Machine,
         ledger: &mut Ledger,
     ) -> BufferId {
@@ -154,18 +153,9 @@ impl Winograd {
         let kernel = move || {
             let parts = ("winograd_weight", "WINOGRAD_WEIGHT");
             let kernel = self.kernel(parts, panels.panel, &on);
-            let kernel = if turned {
-                kernel.define("FLIP", 1)
-            } else {
-                kernel
-            };
             kernel.global([panels.inputs, panels.groups * panels.count(), 1])
         };
-        let host = Weight {
-            form: self,
-            panels,
-            turned,
-        };
+        let host = Weight { form: self, panels };
         let call = Call::new(kernel, host)
             .read(weight)
             .write(buffer)
