@@ -133,7 +133,7 @@ impl Convolution {
         let channels = (inputs, outputs);
         let panel = match Winograd::choose(&self.window, output, channels, usize::MAX, machine) {
             Some(_) => Winograd::tile(machine, outputs).columns(),
-            None => Tile::panel(machine, columns, outputs),
+            None => Tile::panel(machine, columns, outputs, inputs * self.window.size.width),
         };
         Panels {
             outputs,

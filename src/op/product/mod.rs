@@ -218,7 +218,7 @@ impl Product {
             let tile = Winograd::tile(machine, self.panels.inputs);
             let (transposed, buffer) = self.transpose(site, tile, true, ledger);
             let product = self.of_input_gradient(d_dst, d_src, transposed);
-            let turned = (site.named("backward.weight").word("transformed"), buffer);
+            let turned = (site.named("backward.weight").word("turned"), buffer);
             let weight = form.weight(turned, site.layer, &product, machine, ledger);
             let buffers = Forwarded {
                 src: d_dst.buffer,

@@ -26,6 +26,9 @@ pub struct WeightTile {
     pub filter_rows: usize,
 }
 
+/// Runs of fewer terms are unrolled as a whole, which takes registers from the sums.
+const SHORT_RUN: usize = 16;
+
 /// Relative time of one step of a tile: a multiply-add an accumulator, a load a row and a vector, two of each at once.
 fn step_cost(machine: &Machine, rows: usize, vectors: usize) -> f64 {
     let (products, loads) = ((rows * vectors) as f64, (rows + vectors) as f64);
@@ -181,11 +184,16 @@ impl Tile {
         }
     }
 
-    /// Outputs of a weight panel: the forward tile's columns on a CPU; all outputs side by side elsewhere.
-    pub fn panel(machine: &Machine, columns: usize, outputs: usize) -> usize {
-        match machine.limits.class {
-            super::Class::Cpu => Self::choose(machine, columns, outputs).columns(),
-            _ => outputs,
+    /// Outputs of a weight panel: the forward tile's columns on a CPU; all outputs side by side elsewhere. `run`: terms of a
+    /// sum that follow each other.
+    pub fn panel(machine: &Machine, columns: usize, outputs: usize, run: usize) -> usize {
+        if machine.limits.class != super::Class::Cpu {
+            return outputs;
         }
+        let mut on = *machine;
+        if run < SHORT_RUN {
+            on.tuning.vectors = on.tuning.vectors.min(2);
+        }
+        Self::choose(&on, columns, outputs).columns()
     }
 }
