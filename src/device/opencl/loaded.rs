@@ -37,12 +37,7 @@ pub(super) struct LoadedPlan {
 impl OpenClDevice {
     /// Builds, allocates and sets arguments, for [`Device::load`].
     pub(super) fn prepare(&mut self, plan: &Arc<Plan>) -> Result<LoadedPlan, Diagnostic> {
-        let Held {
-            programs,
-            memory,
-            queue,
-            ..
-        } = &mut *self.held;
+        let queue = &self.held.queue;
         if plan.precision == Precision::F64 && !queue.found.limits.double {
             let message = format!(
                 "{} does not compute in double precision",
@@ -56,47 +51,16 @@ impl OpenClDevice {
         let ready = key
             .as_ref()
             .and_then(|key| ready::load(queue, &self.cache, key));
-        let mut first = Vec::new();
-        if ready.is_none() {
-            let missing = programs.missing(plan.precision, &kernels);
-            let told = Cell::new(false);
-            let compiling = || {
-                if !told.replace(true) {
-                    let kernels = missing.len();
-                    (self.watcher)(Compiling::Program { kernels });
-                }
-            };
-            let maker = Maker {
-                queue,
-                cache: &self.cache,
-                compiling: &compiling,
-            };
-            let mut compiled = false;
-            if Finisher::helps(queue, missing.len()) {
-                let halves = Programs::halves(plan.precision, &kernels, &missing);
-                let of = |half: &[usize]| half.iter().map(|&i| kernels[i].clone()).collect();
-                let [front, rear]: [Vec<Kernel>; 2] = [of(&halves[0]), of(&halves[1])];
-                let unkept = programs.unkept(&maker, plan.precision, &rear);
-                // One at a time: what is loaded first runs first.
-                let busy = self.finisher.as_mut().is_some_and(Finisher::is_running);
-                if let Some(text) = unkept.filter(|_| !busy) {
-                    compiling();
-                    self.finisher = Finisher::start(queue, plan, &halves[1], &text);
-                    compiled = true;
-                }
-                compiled |= programs.build(&maker, plan.precision, &front)?;
-                if let Some(finisher) = &mut self.finisher {
-                    finisher.await_program();
-                }
-            }
-            compiled |= programs.build(&maker, plan.precision, &kernels)?;
-            if compiled {
-                first = vec![false; kernels.len()];
-                missing.iter().for_each(|&step| first[step] = true);
-            } else if told.get() {
-                (self.watcher)(Compiling::Done);
-            }
-        }
+        let first = match ready {
+            Some(_) => Vec::new(),
+            None => self.build(plan, &kernels)?,
+        };
+        let Held {
+            programs,
+            memory,
+            queue,
+            ..
+        } = &mut *self.held;
         let buffers = memory.place(queue, plan)?;
         let mut steps = Vec::with_capacity(plan.steps.len());
         for (step, kernel) in plan.steps.iter().zip(&kernels) {
@@ -128,6 +92,56 @@ impl OpenClDevice {
             unready: key.filter(|_| ready.is_none()),
             first,
         })
+    }
+
+    /// Builds a plan's kernels, the later half of the new ones in a second process where that gains time. Of each step
+    /// whether it is the first of a kernel that was just compiled; nothing where none was.
+    fn build(&mut self, plan: &Plan, kernels: &[Kernel]) -> Result<Vec<bool>, Diagnostic> {
+        let Held {
+            programs, queue, ..
+        } = &mut *self.held;
+        let missing = programs.missing(plan.precision, kernels);
+        let told = Cell::new(false);
+        let compiling = || {
+            if !told.replace(true) {
+                let kernels = missing.len();
+                (self.watcher)(Compiling::Program { kernels });
+            }
+        };
+        let maker = Maker {
+            queue,
+            cache: &self.cache,
+            compiling: &compiling,
+        };
+        let mut compiled = false;
+        if Finisher::helps(queue, missing.len()) {
+            let halves = Programs::halves(plan.precision, kernels, &missing);
+            let of = |half: &[usize]| half.iter().map(|&i| kernels[i].clone()).collect();
+            let [front, rear]: [Vec<Kernel>; 2] = [of(&halves[0]), of(&halves[1])];
+            let unkept = programs.unkept(&maker, plan.precision, &rear);
+            // One at a time: what is loaded first runs first.
+            let busy = self.finisher.as_mut().is_some_and(Finisher::is_running);
+            if let Some(text) = unkept.filter(|_| !busy) {
+                compiling();
+                self.finisher = Finisher::start(queue, plan, &halves[1], &text);
+                compiled = true;
+            }
+            compiled |= programs.build(&maker, plan.precision, &front)?;
+            if let Some(finisher) = &mut self.finisher {
+                finisher.await_program();
+            }
+        }
+        // All that is left: the later half, which the cache has by now.
+        compiled |= programs.build(&maker, plan.precision, kernels)?;
+        if !compiled {
+            if told.get() {
+                (self.watcher)(Compiling::Done);
+            }
+            return Ok(Vec::new());
+        }
+        let mut first = vec![false; kernels.len()];
+        missing.iter().for_each(|&step| first[step] = true);
+        Ok(first)
     }
 
     /// What a later start needs of a plan whose kernels are all finished, in the hands of a process that tries it.
