@@ -4,7 +4,7 @@
 //! launch, which it keeps on disk. So where a plan's kernels are new, their later half is a program of its own: the
 //! program named by [`allow`] is started once more, compiles that half, keeps it in the cache, says so, and launches its
 //! kernels from the last one to the first, a work-item each. The plan's first run goes from the first to the last, and
-//! finds those done (`nets/small.net`: 6.6 -> 5.8 s until the first step, 2026-11-29).
+//! finds those done (`nets/small.net`: 7 -> 6 s until the first step, 2026-11-29).
 //!
 //! **Trying.** What a later start would load instead of the programs ([`super::ready`]) is launched once in a process of
 //! its own before it is kept, because PoCL ends the process where something is missing.
