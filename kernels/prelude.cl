@@ -53,7 +53,7 @@ inline REALV load_part(__global const REAL *p, const int valid)
     }
 
 // A run whose length is a constant stays one term to a turn unless it is short: unrolled by four it spills (alexnet's first
-// layer, 33 terms: 145 against 105 GFLOP/s; 2026-11-29).
+// layer, 33 terms: 145 against 105 GFLOP/s; 2026-11-29). Short ones have smaller tiles (`SHORT_RUN` in src/op/product/tile.rs).
 #if defined(RUN) && RUN >= 16
 #define FOR_RUN(k, count) for (int k = 0; k < (count); ++k)
 #else

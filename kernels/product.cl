@@ -121,6 +121,9 @@ __kernel void product_backward_weight_naive(__global const REAL *src, __global c
 // RUN: source numbers that follow each other for one filter row (KX * IC where pixels are dense and G is 1, else IC).
 // Against the naive variant: 1.2 -> 200 GFLOP/s on two cores with 512-bit vectors (2026-11-24).
 
+#define RUNS (KY * KX * IC / RUN)
+#define LINE_RUNS (KX * IC / RUN) // of a filter row
+
 // Sums of more than BLOCK terms are taken in blocks: a long float sum loses digits.
 #ifndef BLOCK
 #define BLOCK 512
@@ -129,7 +132,6 @@ __kernel void product_backward_weight_naive(__global const REAL *src, __global c
 #ifdef FORWARD_TILED
 // One work-item: a row of a panel, tile by tile; with POOL two rows, whose tiles are two high, and of each 2 x 2 window the
 // largest value alone is stored (prelude.cl).
-#define RUNS (KY * KX * IC / RUN)
 #ifdef POOL
 #define TALL 2
 #else
@@ -172,11 +174,7 @@ __kernel void product_forward_tiled(__global const REAL *src, __global const REA
 #endif
         __global const REAL *a0 = src + SRC_O + n * SRC_N + (ox * SX - PX) * SRC_W + g * IC;
         for (int run = 0; run < RUNS; ++run) {
-#if RUN == IC
-            const int ky = run / KX, kx = run % KX;
-#else
-            const int ky = run, kx = 0;
-#endif
+            const int ky = run / LINE_RUNS, kx = run % LINE_RUNS;
             const int y = oy * SY + ky - PY;
             __global const REAL *a = a0 + y * SRC_H + kx * SRC_W;
             __global const REAL *b = b0 + run * (RUN * NR);
@@ -292,7 +290,6 @@ __kernel void product_backward_data_tiled(__global const REAL *transposed, __glo
 // are short. A work-item takes a panel, a chunk of CHUNK images and every SPLIT-th tile, image by image, so that an image
 // stays in the cache while all tiles pass over it (100 -> 150 GFLOP/s against a tile an item, 256-bit vectors, 2026-11-25);
 // tiles add up in sums: [CHUNKS][packed weights].
-#define RUNS (KY * KX * IC / RUN)
 #define TAP(m) (((m) / RUN) * SRC_H + (m) % RUN)
 __kernel void product_backward_weight_tiled(__global const REAL *src, __global const REAL *d_dst, WEIGHT_TARGET)
 {
@@ -311,11 +308,7 @@ __kernel void product_backward_weight_tiled(__global const REAL *src, __global c
 #else
             const int start = min(t % TILES * MR, RUN - MR);
 #endif
-#if RUN == IC
-            const int ky = run / KX, kx = run % KX;
-#else
-            const int ky = run, kx = 0;
-#endif
+            const int ky = run / LINE_RUNS, kx = run % LINE_RUNS;
             REALV acc[MR][NV];
             FOR_TILE(m, v) acc[m][v] = (REALV)(0);
             for (int oy = 0; oy < OH; ++oy) {
@@ -396,7 +389,6 @@ __kernel void product_backward_weight_tiled(__global const REAL *src, __global c
 // The block that stays are DEPTH of a run's weights; the band's sums are kept beside it. With POOL of each 2 x 2 window the
 // largest value alone is stored. The input gradient of stride 1 is this product too, with turned weights.
 // Against the tiled variant: 105 -> 160 GFLOP/s for 3x3, 384 to 384 channels, 13x13 (256-bit vectors, 2026-11-28).
-#define RUNS (KY * KX * IC / RUN)
 __kernel void product_forward_blocked(__global const REAL *src, __global const REAL *weight,
 #ifdef BIAS
                                       __global const REAL *bias,
@@ -414,11 +406,7 @@ __kernel void product_forward_blocked(__global const REAL *src, __global const R
         _Pragma("unroll") for (int v = 0; v < NV; ++v) sums[p][v] = (REALV)(0);
 #endif
     for (int run = 0; run < RUNS; ++run) {
-#if RUN == IC
-        const int ky = run / KX, kx = run % KX;
-#else
-        const int ky = run, kx = 0;
-#endif
+        const int ky = run / LINE_RUNS, kx = run % LINE_RUNS;
         ROWS_INSIDE(top, end, y0, y1, ky)
         const int count = (end - top) * OW;
         REALV(*sum)[NV] = sums + (top - y0) * OW;

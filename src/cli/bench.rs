@@ -108,7 +108,7 @@ impl Bench {
         };
         let mut device = open_device(&config)?;
         let machine = machine(&config, &*device, output)?;
-        let idle = peak::measure(&mut *device, &machine)?;
+        let gigabytes_per_second = peak::copying(&mut *device, &machine)?;
         device.reset()?;
         let name = device.description().name.clone();
         let job = Job {
@@ -135,7 +135,7 @@ impl Bench {
         let measured = measure(&mut session, mode, rate, &machine, &effort)?;
         let peak = Peak {
             gflops: measured.gflops,
-            ..idle
+            gigabytes_per_second,
         };
         let runner = session.runner(mode)?;
         let plan = &runner

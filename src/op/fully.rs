@@ -44,10 +44,6 @@ const ONE: Window = Window {
     ceil: false,
 };
 
-/// Rows that a CPU's tile is chosen for: the batch is not known when weights are packed, and any larger one is a
-/// multiple or nearly so.
-const ROWS: usize = 128;
-
 fn build(
     arguments: &Arguments<'_>,
     recipe: &Recipe,
@@ -68,7 +64,7 @@ impl Fully {
         let [inputs, height, width] = input.dimensions();
         let panel = match machine.limits.class {
             // Of one width, however few units there are: layers share the compiled kernels.
-            Class::Cpu => Tile::widest(machine, ROWS).columns(),
+            Class::Cpu => Tile::most_columns(machine),
             Class::Host => self.units.min(PANEL),
             Class::Gpu => self.units,
         };

@@ -123,7 +123,7 @@ impl OpenClDevice {
         Ok(())
     }
 
-    /// Programs built so far. A plan's kernels are one program on a CPU; more tell that they could not be put together
+    /// Programs built so far. A plan's kernels are one program on a CPU (two where a [`finisher`] helps); more tell that they could not be put together
     /// (a name at file scope that the bundling of kernel files does not see), which costs a cold start its speed.
     pub fn program_count(&self) -> usize {
         self.held.programs.count()

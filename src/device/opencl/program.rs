@@ -281,6 +281,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_missing_is_halved_by_units() {
+        let kernel = |function, a| Kernel::new("test", function, 1).define("A", a);
+        let kernels = [
+            kernel("f", 1),
+            kernel("f", 2),
+            kernel("f", 1),
+            kernel("f", 3),
+            kernel("g", 1),
+        ];
+        let missing = Programs::default().missing(Precision::F32, &kernels);
+        assert_eq!(missing, [0, 1, 3, 4], "each once");
+        let halves = Programs::halves(Precision::F32, &kernels, &missing);
+        assert_eq!(halves, [vec![0, 1, 4], vec![3]], "4 is of the unit of 0");
+    }
+
+    #[test]
     fn results_keep_the_order_of_the_items() {
         assert_eq!(
             in_parallel((0..100).collect(), |i| i * 2),

@@ -26,7 +26,7 @@ pub struct WeightTile {
     pub filter_rows: usize,
 }
 
-/// Runs of fewer terms are unrolled as a whole, which takes registers from the sums.
+/// Runs of fewer terms are unrolled as a whole (`FOR_RUN` in `kernels/prelude.cl`), which takes registers from the sums.
 const SHORT_RUN: usize = 16;
 
 /// Relative time of one step of a tile: a multiply-add an accumulator, a load a row and a vector, two of each at once.
@@ -65,9 +65,9 @@ impl Tile {
         best.expect("internal error: every layer has a tile").1
     }
 
-    /// The tile of as many vectors as fit, for `columns` neighbouring pixels.
-    pub fn widest(machine: &Machine, columns: usize) -> Self {
-        Self::with_vectors(machine, columns, machine.tuning.vectors)
+    /// Columns of the tiles of as many vectors as fit.
+    pub fn most_columns(machine: &Machine) -> usize {
+        machine.tuning.vectors * machine.limits.lanes(machine.precision)
     }
 
     /// The forward tile for weights that are packed in panels of `panel` outputs.

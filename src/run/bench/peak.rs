@@ -12,10 +12,10 @@ use crate::plan::{Parts, Plan};
 
 /// Bytes that are copied: far more than any cache holds.
 const COPIED_BYTES: usize = 64 << 20;
-/// How often each is tried; the best counts. Half a second on a CPU: it also has to come up to its speed.
-const TRIES: usize = 24;
+/// How often copying is tried; the best counts. Long enough for a CPU to come up to its speed.
+const COPIES: usize = 24;
 /// How often multiply-adds are tried beside other work.
-const TRIES_BESIDE: usize = 4;
+const TRIES: usize = 4;
 
 /// What a device can do at best.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,36 +26,24 @@ pub struct Peak {
     pub gigabytes_per_second: f64,
 }
 
-/// Measures it, of the idle device. Plans loaded before stay loaded.
+/// Measures copying, on the idle device: billions of bytes a second. Plans loaded before stay loaded.
 ///
 /// # Errors
 /// As [`Device::load`].
-pub fn measure(device: &mut dyn Device, machine: &Machine) -> Result<Peak, Diagnostic> {
+pub fn copying(device: &mut dyn Device, machine: &Machine) -> Result<f64, Diagnostic> {
     let mut ledger = Ledger::default();
     let number = machine.precision.bytes() as usize;
     let count = (COPIED_BYTES / number).next_multiple_of(peak::copied(machine));
     let src = ledger.buffer("src", Element::Real, count);
     let dst = ledger.buffer("dst", Element::Real, count);
     ledger.step("copy", None, peak::copy(src, dst, count, machine));
-    let copy = load(ledger, [src, dst], count, device, machine)?;
-    // In turn, so that each has the same share of the time until the device is at its speed.
-    let products = Products::load(device, machine)?;
-    let mut best = [f64::INFINITY; 2];
-    for _ in 0..TRIES {
-        let times = [
-            best_of(products.loaded, 1, device)?,
-            best_of(copy, 1, device)?,
-        ];
-        best = [best[0].min(times[0]), best[1].min(times[1])];
-    }
-    Ok(Peak {
-        gflops: products.gflops(best[0]),
-        gigabytes_per_second: 2e-9 * (count * number) as f64 / best[1],
-    })
+    let loaded = load(ledger, [src, dst], count, device, machine)?;
+    let seconds = best_of(loaded, COPIES, device)?;
+    Ok(2e-9 * (count * number) as f64 / seconds)
 }
 
-/// The multiply-adds of [`measure`] alone, to be measured beside other work: a machine that others use too, or one that
-/// gets hot, does not give all its time.
+/// Multiply-adds out of registers, to be measured beside other work: a machine that others use too, or one that gets hot,
+/// does not give all its time.
 #[derive(Debug)]
 pub struct Products {
     loaded: Loaded,
@@ -86,11 +74,8 @@ impl Products {
     /// # Errors
     /// E0704 the device failed.
     pub fn measure(&self, device: &mut dyn Device) -> Result<f64, Diagnostic> {
-        Ok(self.gflops(best_of(self.loaded, TRIES_BESIDE, device)?))
-    }
-
-    fn gflops(&self, seconds: f64) -> f64 {
-        2e-9 * self.multiply_adds as f64 / seconds
+        let seconds = best_of(self.loaded, TRIES, device)?;
+        Ok(2e-9 * self.multiply_adds as f64 / seconds)
     }
 }
 
