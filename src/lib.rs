@@ -22,7 +22,7 @@
 //!                 [cli]: the only part that prints
 //! ```
 //!
-//! A part uses only what stands before it in **source, random, diagnostic, file, syntax, op, ir, format, plan, device,
+//! A part uses only what stands before it in **source, random, diagnostic, file, syntax, op, ir, format, diff, plan, device,
 //! config, data, analysis, run, cli**, and not all of that: `config` knows only `source` and `diagnostic`, `data` knows
 //! nothing of graphs, plans or devices.
 //!
@@ -38,6 +38,7 @@
 //! | [`op`] | each kind whole: attributes, shape rule, parameters, cost, kernels asked for, the same work in Rust | its neighbours, the plan, OpenCL |
 //! | [`ir`] | the validated graph: expansion of repeats, names, shapes, rules between layers | batches, memory, devices |
 //! | [`format`] | the canonical form of a text, and the difference between two texts | what a layer means beyond its attributes' defaults |
+//! | [`diff`] | which items of two networks are one, the fewest edits between them, merging two sides' edits | git, files, devices |
 //! | [`plan`] | steps, layouts, lifetimes, the arena | how a step is run |
 //! | [`device`] | the two engines, compilation, program cache, device memory | networks |
 //! | [`config`] | the table of keys, defaults, ranges, reading and writing TOML | networks, data files, devices |
@@ -151,6 +152,8 @@
 //!   computes belongs in [`run`].
 //! - **A diagnostic:** its code and meaning in `diagnostic/code.rs` (the next free number of its family, never one used
 //!   before), its wording in the pass that finds it, a case in `tests/cases/errors/`.
+//! - **A change that `diff` can tell:** its [`diff::script::Edit`], its choice in `diff/search/walk.rs`, its words in
+//!   `cli/diff/describe.rs`, its row in README's table of edits, and an edit in `tests/edited_nets.rs`.
 //! - **A configuration key:** its field and default in [`config`], its line in [`config::keys::KEYS`].
 //! - **A form of data set:** one file in `src/data/` that hands over labels and something that loads an image by index.
 //!
@@ -178,6 +181,7 @@ pub mod config;
 pub mod data;
 pub mod device;
 pub mod diagnostic;
+pub mod diff;
 pub mod file;
 pub mod format;
 pub mod ir;

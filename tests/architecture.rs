@@ -15,6 +15,7 @@ const ORDER: &[&str] = &[
     "op",
     "ir",
     "format",
+    "diff",
     "plan",
     "device",
     "config",

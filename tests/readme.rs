@@ -230,7 +230,7 @@ fn sessions_in_the_readme_print_what_they_show() {
         let Some(arguments) = netc.and_then(words) else {
             continue;
         };
-        if !matches!(arguments[0].as_str(), "check" | "fmt" | "plan") {
+        if !matches!(arguments[0].as_str(), "check" | "diff" | "fmt" | "plan") {
             continue;
         }
         let text = input.map_or(String::new(), |echo| echo[1].clone() + "\n");
@@ -262,7 +262,7 @@ fn sessions_in_the_readme_print_what_they_show() {
     let commands: Vec<&str> = checked.iter().map(String::as_str).collect();
     assert_eq!(
         commands,
-        ["check", "fmt", "plan"],
+        ["check", "diff", "fmt", "plan"],
         "commands that README.md shows"
     );
 }

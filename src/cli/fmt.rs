@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
-use similar::TextDiff;
 
+use super::text_diff::difference;
 use super::{Exit, FINE, Failure, Output, PROBLEMS, files};
 use crate::diagnostic::Diagnostics;
 use crate::file;
@@ -75,7 +74,10 @@ impl Fmt {
         match file {
             _ if self.check => {
                 if !same {
-                    output.print(&difference(source, &text, output.colour));
+                    let name = source.name();
+                    let formatted = format!("{name} (formatted)");
+                    let (old, new) = ((name, source.text()), (&*formatted, &*text));
+                    output.print(&difference(old, new, output.colour));
                 }
             }
             Some(path) if !same => file::rewrite(path, text.as_bytes())?,
@@ -84,37 +86,4 @@ impl Fmt {
         }
         Ok(if same { Change::None } else { Change::Some })
     }
-}
-
-/// What formatting would change, in unified form.
-fn difference(source: &Source, text: &str, colour: bool) -> String {
-    // Where two large files have nothing in common, the shortest difference is not worth more than this.
-    let diff = TextDiff::configure()
-        .timeout(Duration::from_secs(1))
-        .diff_lines(source.text(), text);
-    let name = source.name();
-    let unified = diff
-        .unified_diff()
-        .context_radius(3)
-        .header(name, &format!("{name} (formatted)"))
-        .to_string();
-    if !colour {
-        return unified;
-    }
-    let paint = |(index, line): (usize, &str)| {
-        let code = match line.as_bytes().first() {
-            _ if index < 2 => "1",
-            Some(b'-') => "31",
-            Some(b'+') => "32",
-            Some(b'@') => "36",
-            _ => return line.to_owned(),
-        };
-        let bare = line.trim_end_matches(['\r', '\n']);
-        format!("\x1b[{code}m{bare}\x1b[0m{}", &line[bare.len()..])
-    };
-    unified
-        .split_inclusive('\n')
-        .enumerate()
-        .map(paint)
-        .collect()
 }

@@ -7,14 +7,17 @@ mod bench;
 mod check;
 mod completions;
 mod devices;
+mod diff;
 mod eval;
 mod explain;
 mod files;
 mod fmt;
+mod git_setup;
 mod github;
 mod job;
 mod json;
 mod man;
+mod merge;
 mod plan;
 mod plan_svg;
 mod predict;
@@ -24,6 +27,7 @@ mod sarif;
 mod schema;
 mod selftest;
 mod table;
+mod text_diff;
 mod train;
 mod tune;
 
@@ -74,6 +78,12 @@ enum Command {
     Check(check::Check),
     /// Rewrite networks in canonical form, or show what that would change
     Fmt(fmt::Fmt),
+    /// What changed between two networks, layer by layer, and what follows from it
+    Diff(diff::Diff),
+    /// Merge two versions of a network, layer by layer
+    Merge(merge::Merge),
+    /// Make git show and merge networks by layer
+    GitSetup(git_setup::GitSetup),
     /// Show the execution plan: steps, kernels, buffers and memory
     Plan(plan::Plan),
     /// Train a network
@@ -161,6 +171,8 @@ pub struct Output {
     style: Style,
     /// Whether the output's tables use colour.
     colour: bool,
+    /// Whether the user, not the terminal, has decided on colours.
+    decided: bool,
 }
 
 impl Output {
@@ -178,7 +190,51 @@ impl Output {
         Self {
             style,
             colour: wanted(std::io::stdout().is_terminal()),
+            decided: plain || choice != ColorChoice::Auto,
         }
+    }
+
+    /// Whether the user has said whether to use colours.
+    fn is_decided(&self) -> bool {
+        self.decided
+    }
+
+    /// The same, with colours in the output or without.
+    fn recoloured(self, colour: bool) -> Self {
+        Self { colour, ..self }
+    }
+
+    /// The style of diagnostics that are part of the output.
+    fn coloured_style(&self) -> Style {
+        Style {
+            colour: self.colour,
+            ..self.style
+        }
+    }
+
+    /// Columns of the screen that the output goes to.
+    #[expect(
+        clippy::unused_self,
+        reason = "what is known of the output is asked of it"
+    )]
+    fn width(&self) -> usize {
+        let stated = std::env::var("COLUMNS")
+            .ok()
+            .and_then(|text| text.parse().ok());
+        let screen = || terminal_size::terminal_size().map(|(width, _)| width.0.into());
+        stated
+            .filter(|width| *width > 0)
+            .or_else(screen)
+            .unwrap_or(100)
+    }
+
+    /// Tells something on stderr.
+    #[expect(
+        clippy::unused_self,
+        reason = "printing goes through the output, as colours do"
+    )]
+    fn warn(&self, words: &str) {
+        let _ = writeln!(std::io::stderr(), "{words}");
     }
 
     /// Shows problems on stderr.
@@ -253,6 +309,9 @@ where
     let result = match &cli.command {
         Command::Check(command) => command.run(&output),
         Command::Fmt(command) => command.run(&output),
+        Command::Diff(command) => command.run(&output),
+        Command::Merge(command) => command.run(&output),
+        Command::GitSetup(command) => command.run(&output),
         Command::Plan(command) => command.run(&output),
         Command::Train(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),

@@ -14,8 +14,10 @@ use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, machine, open
 use crate::config::Batch;
 use crate::data::{self, Mean, Order, Part, check_classes};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diff::consequence::Fate;
 use crate::plan::budget::Job;
-use crate::run::folder::{Contents, RunFolder, choose};
+use crate::run::folder::{self, Contents, RunFolder, choose};
+use crate::run::inherit::{Inherited, inherit};
 use crate::run::session::{Session, optimizer, recipe};
 use crate::run::train::{End, Training};
 use crate::source::{Source, Span};
@@ -28,6 +30,9 @@ pub struct Train {
     /// The hyperparameters
     #[arg(long, value_name = "TOML")]
     config: Option<PathBuf>,
+    /// Begin with the parameters of another run, where they fit: its layers are matched as `netc diff` does
+    #[arg(long, value_name = "RUN")]
+    from: Option<PathBuf>,
     /// Replace a run that is already in the output folder
     #[arg(long)]
     force: bool,
@@ -45,6 +50,35 @@ fn between(fault: Diagnostic, words: &str, source: &Arc<Source>, span: Span) -> 
     } else {
         fault.at(source, span).here(words)
     }
+}
+
+/// What a run gave, in words.
+fn told(run: &str, inherited: &Inherited) -> Vec<String> {
+    let of = |fates: &[Fate]| {
+        let changes = inherited.changes.iter();
+        let changes = changes.filter(|change| fates.contains(&change.fate));
+        let names = changes.filter_map(|change| change.new.as_ref().or(change.old.as_ref()));
+        let names: Vec<&str> = names.map(|(name, _)| name.as_str()).collect();
+        names.join(", ")
+    };
+    let fresh = of(&[Fate::Reinitialized, Fate::New]);
+    let dropped = of(&[Fate::Dropped]);
+    let count = inherited
+        .changes
+        .iter()
+        .filter(|change| change.new.is_some())
+        .count();
+    let mut lines = vec![format!(
+        "from {run}: {} of {count} tensors loaded",
+        inherited.tensors.len()
+    )];
+    if !fresh.is_empty() {
+        lines.push(format!("initialised: {fresh}"));
+    }
+    if !dropped.is_empty() {
+        lines.push(format!("not used: {dropped}"));
+    }
+    lines
 }
 
 impl Train {
@@ -148,8 +182,21 @@ impl Train {
         if !self.quiet {
             device.watch(compiling());
         }
+        let inherited = match &self.from {
+            Some(run) => {
+                let run = folder::open(run, &[])?;
+                Some(inherit(&run, &network.tree, &graph, &machine)?)
+            }
+            None => None,
+        };
         let mut session = Session::load(graph, device, plans)?;
         session.initialize(config.train.seed)?;
+        if let Some((run, inherited)) = self.from.as_ref().zip(inherited) {
+            session.write_some(&inherited.tensors)?;
+            for line in told(&run.display().to_string(), &inherited) {
+                say(&line);
+            }
+        }
         say(&format!(
             "data: {} training images, {} test images, {} classes; batch {batch}, memory {}",
             train.len(),

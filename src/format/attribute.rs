@@ -67,6 +67,161 @@ impl Orders {
     }
 }
 
+/// One attribute of a layer, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The key or flag.
+    pub key: &'static str,
+    /// The value; `None` for a flag.
+    pub value: Option<String>,
+}
+
+impl Setting {
+    /// The setting as text.
+    pub fn text(&self) -> String {
+        match &self.value {
+            Some(value) => format!("{}={value}", self.key),
+            None => self.key.to_owned(),
+        }
+    }
+
+    /// Whether both say the same, however they are written: `3` is `3x3`, `0.5` is `.5`.
+    pub fn says_as(&self, other: &Self) -> bool {
+        let sides = |value: &str| {
+            let number = value.parse::<f64>().map(|n| vec![n.to_bits(), n.to_bits()]);
+            let size = || {
+                value
+                    .split('x')
+                    .map(|side| side.parse::<f64>().map(f64::to_bits))
+            };
+            number.or_else(|_| size().collect::<Result<Vec<u64>, _>>())
+        };
+        self.key == other.key
+            && (self.value == other.value
+                || match (&self.value, &other.value) {
+                    (Some(a), Some(b)) => sides(a).is_ok_and(|a| sides(b) == Ok(a)),
+                    _ => false,
+                })
+    }
+}
+
+/// A layer without its label, in canonical form.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// Its kind.
+    pub kind: &'static Kind,
+    /// The number after the letter.
+    pub width: Option<String>,
+    /// What is in its parentheses, in canonical order.
+    pub settings: Vec<Setting>,
+    /// What it means: equal where two layers are one, however they are written.
+    meaning: [Option<String>; 2],
+}
+
+impl PartialEq for Written {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind.letter == other.kind.letter && self.meaning == other.meaning
+    }
+}
+
+impl Written {
+    /// The layer as text.
+    pub fn text(&self) -> String {
+        let head = format!(
+            "{}{}",
+            self.kind.letter,
+            self.width.as_deref().unwrap_or("")
+        );
+        if self.settings.is_empty() {
+            return head;
+        }
+        let settings: Vec<String> = self.settings.iter().map(Setting::text).collect();
+        format!("{head}({})", settings.join(", "))
+    }
+
+    /// Changes what stands at a key: nothing (`None`), or a setting.
+    pub fn set(&mut self, key: &'static str, setting: Option<Setting>) {
+        self.settings.retain(|setting| setting.key != key);
+        self.settings.extend(setting);
+        let kind = self.kind;
+        self.settings.sort_by_key(|setting| {
+            let place = kind
+                .attributes
+                .iter()
+                .position(|known| known.key == setting.key);
+            (setting.value.is_some(), place)
+        });
+    }
+
+    /// What it means, as text that is equal where the meaning is.
+    pub fn meaning(&self) -> &str {
+        self.meaning[0].as_deref().unwrap_or_default()
+    }
+
+    /// The value that is in force for a key where nothing is written, as people read it.
+    pub fn default_of(&self, key: &str) -> &'static str {
+        let known = self.kind.attributes.iter().find(|known| known.key == key);
+        known.map_or("", |known| known.default)
+    }
+}
+
+/// Reads layers; those that are written alike once.
+#[derive(Debug, Default)]
+pub struct Meanings {
+    known: HashMap<String, Arc<Written>>,
+}
+
+impl Meanings {
+    /// A layer of a network without errors in canonical form.
+    ///
+    /// # Panics
+    /// Where the layer has an error.
+    pub fn of(&mut self, source: &Arc<Source>, layer: &Layer) -> Arc<Written> {
+        let mut name = layer.kind.value.clone();
+        name.push_str(layer.width.as_ref().map_or("", |width| &width.value));
+        for attribute in &layer.attributes {
+            name.push(',');
+            name.push_str(&text(attribute));
+        }
+        if let Some(known) = self.known.get(&name) {
+            return Arc::clone(known);
+        }
+        let kind = op::kind(&layer.kind.value)
+            .expect("internal error: an unknown kind in a network without errors");
+        let kept = canonical(kind, source, layer).into_iter();
+        let settings = kept.map(|index| setting(kind, &layer.attributes[index]));
+        let digits = |width: &str| match width.trim_start_matches('0') {
+            "" => width.to_owned(),
+            digits => digits.to_owned(),
+        };
+        let written = Arc::new(Written {
+            kind,
+            width: layer.width.as_ref().map(|width| digits(&width.value)),
+            settings: settings.collect(),
+            meaning: RECIPES.map(|recipe| meaning(kind, source, layer, &recipe)),
+        });
+        self.known.insert(name, Arc::clone(&written));
+        written
+    }
+}
+
+/// An attribute of a kind.
+fn setting(kind: &'static Kind, attribute: &Attribute) -> Setting {
+    let key = attribute.key.value.as_str();
+    let known = kind.attributes.iter().find(|known| known.key == key);
+    let known = known.expect("internal error: an unknown attribute in a network without errors");
+    let value = match attribute.value.as_ref().map(|value| &value.value) {
+        Some(Value::Number(number)) => Some(number.clone()),
+        Some(Value::Size(parts)) => Some(parts.join("x")),
+        Some(Value::Word(word)) => Some(word.clone()),
+        Some(Value::Error) | None => None,
+    };
+    Setting {
+        key: known.key,
+        value,
+    }
+}
+
 fn canonical(kind: &'static Kind, source: &Arc<Source>, layer: &Layer) -> Vec<usize> {
     let mut order: Vec<usize> = (0..layer.attributes.len()).collect();
     // Flags before attributes with a value, each in the table's order.

@@ -42,7 +42,7 @@
 //! Lines end as the text's first line does: with CRLF or with LF. A byte order mark goes. The text ends with one line
 //! end.
 
-mod attribute;
+pub mod attribute;
 mod comment;
 mod document;
 mod layout;

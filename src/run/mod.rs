@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod evaluate;
 pub mod folder;
 pub mod golden;
+pub mod inherit;
 pub mod runner;
 pub mod schedule;
 pub mod selftest;

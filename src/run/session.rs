@@ -1,6 +1,6 @@
 //! A network on a device: training and inference plans over the same parameters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -322,6 +322,30 @@ impl Session {
             self.precision,
             |&(parameter, buffer), sink| runner.save_parameter(device, parameter, buffer, sink),
         )
+    }
+
+    /// Sets the parameters that these tensors name, which must fit; the others stay.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    pub fn write_some(&mut self, tensors: &[Tensor]) -> Result<(), Diagnostic> {
+        let runner = self.any()?;
+        let known: HashMap<&str, &Tensor> = tensors
+            .iter()
+            .map(|tensor| (&*tensor.name, tensor))
+            .collect();
+        for buffers in &runner.plan.parameters {
+            let parameter = &buffers.parameter;
+            if let Some(tensor) = known.get(&*parameter.name.to_string()) {
+                runner.write_parameter(
+                    &mut *self.device,
+                    parameter,
+                    buffers.value,
+                    &tensor.values,
+                )?;
+            }
+        }
+        Ok(())
     }
 
     /// Sets all parameters. The caller has checked that they fit.
