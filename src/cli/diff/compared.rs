@@ -16,7 +16,7 @@ use crate::op::optimizer::Sgd;
 use crate::op::shape::Shape;
 use crate::plan::lower::{Options, lower};
 use crate::source::Source;
-use crate::syntax;
+use crate::syntax::{self, Tree};
 
 /// One side as it was read.
 pub struct Side {
@@ -109,27 +109,34 @@ impl Side {
     }
 }
 
+impl Side {
+    /// The side as a network, and its tree.
+    fn parsed(self, against: &Against) -> (Read, Option<Tree>) {
+        let mut read = Read {
+            name: self.name,
+            source: self.source,
+            graph: None,
+            found: self.fault.map(Diagnostics::from).unwrap_or_default(),
+            memory: None,
+        };
+        let Some(source) = &read.source else {
+            return (read, None);
+        };
+        let network = Network::parse(self.stem, source);
+        (read.graph, read.found) = network.graph(&against.recipe, against.input);
+        (read, Some(network.tree))
+    }
+}
+
 impl Compared {
     /// Compares two sides.
     pub fn new(sides: [Side; 2], against: &Against) -> Self {
-        let mut trees = Vec::new();
-        let mut sides = sides.map(|side| {
-            let mut read = Read {
-                name: side.name,
-                source: side.source,
-                graph: None,
-                found: side.fault.map(Diagnostics::from).unwrap_or_default(),
-                memory: None,
-            };
-            if let Some(source) = &read.source {
-                let network = Network::parse(side.stem, source);
-                (read.graph, read.found) = network.graph(&against.recipe, against.input);
-                trees.push(network.tree);
-            }
-            read
-        });
-        let difference = || match (&sides[0].graph, &sides[1].graph, trees.as_slice()) {
-            (Some(old), Some(new), [old_tree, new_tree]) => {
+        let [old, new] = sides;
+        let ((old, old_tree), (new, new_tree)) =
+            rayon::join(|| old.parsed(against), || new.parsed(against));
+        let mut sides = [old, new];
+        let difference = || match (&sides[0].graph, &sides[1].graph, &old_tree, &new_tree) {
+            (Some(old), Some(new), Some(old_tree), Some(new_tree)) => {
                 let diff = diff::diff(old_tree, new_tree);
                 let consequences = Consequences::of(&diff, old, new, &against.machine);
                 Some((diff, consequences))

@@ -29,6 +29,8 @@ use state::{Choice, EMPTY, Stacks, State, Waiting};
 
 /// States that the exact search looks at before it gives up.
 const EXACT: usize = 30_000;
+/// Edits of single layers up to which the exact search is tried.
+const NEAR: usize = 16;
 /// Ways that the beam search follows at a time, and how many where the networks have little in common.
 const BEAM: usize = 48;
 const NARROW: usize = 8;
@@ -119,7 +121,9 @@ pub fn search(old: &Outline, new: &Outline, blocks: Blocks) -> Pairs {
         differences: HashMap::new(),
         exact: true,
     };
-    let last = search.shortest().unwrap_or_else(|| {
+    let near = search.layers_apart() <= 2 * NEAR;
+    let shortest = if near { search.shortest() } else { None };
+    let last = shortest.unwrap_or_else(|| {
         search.exact = false;
         search.choices.clear();
         search.beam()
@@ -142,6 +146,20 @@ impl Search<'_> {
         };
         self.slide(&mut start, &mut |_, _, _| {});
         start
+    }
+
+    /// How many layers one side has more of than the other, over all that there are. An edit of one layer changes that by
+    /// two at most.
+    fn layers_apart(&self) -> usize {
+        let mut counts: HashMap<u32, isize> = HashMap::new();
+        for (side, sign) in [(&self.old, 1), (&self.new, -1)] {
+            for (item, whole) in side.outline.items.iter().zip(&side.whole) {
+                if item.layer().is_some() {
+                    *counts.entry(*whole).or_default() += sign;
+                }
+            }
+        }
+        counts.values().map(|count| count.unsigned_abs()).sum()
     }
 
     fn is_done(&self, state: &State) -> bool {
