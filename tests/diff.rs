@@ -8,7 +8,7 @@ use netc::source::Source;
 use netc::syntax::{self, Tree};
 
 use crate::edited_nets::{Draw, Edit, Net};
-use crate::harness::{Netc, TINY, expect, graph, long, number_of, tiny_training};
+use crate::harness::{Netc, TINY, expect, layers, long, number_of, tiny_training};
 
 fn tree(text: &str) -> Tree {
     let (tree, faults) = syntax::parse(&Source::new("a.net", text));
@@ -38,20 +38,6 @@ fn unlabel(item: &mut Item) {
     if let Item::Layer(layer) = item {
         layer.label = None;
     }
-}
-
-/// A graph, layer by layer: name, meaning, feeds, shape.
-fn layers(text: &str) -> Vec<String> {
-    let graph = graph(text, None);
-    let nodes = graph.nodes.iter();
-    nodes
-        .map(|node| {
-            format!(
-                "{} {:?} {:?} {:?}",
-                node.name, node.op, node.feeds, node.output
-            )
-        })
-        .collect()
 }
 
 /// Whether an edit, with those before it, is another number of edits than was made: edits in a repeat that is then

@@ -469,3 +469,18 @@ pub fn graph(text: &str, input: Option<[usize; 3]>) -> Graph {
     let (graph, faults) = ir::build(&tree, &options);
     graph.unwrap_or_else(|| panic!("{faults:?}\n{text}"))
 }
+
+/// A graph, layer by layer: name, meaning, feeds, shape.
+#[track_caller]
+pub fn layers(text: &str) -> Vec<String> {
+    let graph = graph(text, None);
+    let nodes = graph.nodes.iter();
+    nodes
+        .map(|node| {
+            format!(
+                "{} {:?} {:?} {:?}",
+                node.name, node.op, node.feeds, node.output
+            )
+        })
+        .collect()
+}

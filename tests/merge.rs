@@ -3,21 +3,7 @@
 use std::collections::HashSet;
 
 use crate::edited_nets::{Draw, Edit, Item, Net, Place};
-use crate::harness::{Netc, Outcome, graph, long, number_of};
-
-/// A graph, layer by layer: name, meaning, feeds, shape.
-fn layers(text: &str) -> Vec<String> {
-    let graph = graph(text, None);
-    let nodes = graph.nodes.iter();
-    nodes
-        .map(|node| {
-            format!(
-                "{} {:?} {:?} {:?}",
-                node.name, node.op, node.feeds, node.output
-            )
-        })
-        .collect()
-}
+use crate::harness::{Netc, Outcome, layers, long, number_of};
 
 fn merged(base: &str, ours: &str, theirs: &str) -> Outcome {
     Netc::new()

@@ -101,7 +101,15 @@ fn of_reading(outliner: &mut Outliner, old: &Tree, new: &Tree, as_written: bool)
         (Folding::Some(of_old), Folding::Some(of_new)),
         (Folding::Unfolded, Folding::Unfolded),
     ];
+    let is_folded = |folding: &Folding| match folding {
+        Folding::Folded => true,
+        Folding::Unfolded => false,
+        Folding::Some(spans) => spans.is_empty(),
+    };
     for (of_old, of_new) in candidates {
+        if is_folded(&of_old) && is_folded(&of_new) {
+            continue;
+        }
         let other = compare(of_old, of_new);
         if other.script.edits.len() < best.script.edits.len() {
             best = other;
@@ -126,7 +134,7 @@ fn shortest(old: &Outline, new: &Outline) -> Script {
     let script = |blocks| Script::of(old, new, search(old, new, blocks));
     let mut best = script(Blocks::Layers);
     // Only where something comes, goes or moves can a block do so instead.
-    let is_elsewhere = |edit: &&Edit| {
+    let is_elsewhere = |edit: &Edit| {
         matches!(
             edit,
             Edit::Added { .. } | Edit::Removed { .. } | Edit::Moved { .. }
@@ -135,7 +143,7 @@ fn shortest(old: &Outline, new: &Outline) -> Script {
     let brackets = |outline: &Outline| outline.items.iter().any(|item| item.layer().is_none());
     if best.edits.len() > 1
         && (brackets(old) || brackets(new))
-        && best.edits.iter().filter(is_elsewhere).count() > 0
+        && best.edits.iter().any(is_elsewhere)
     {
         for blocks in [Blocks::CheapAdded, Blocks::CheapRemoved, Blocks::Cheap] {
             let other = script(blocks);

@@ -126,6 +126,17 @@ impl Item {
         }
     }
 
+    /// What it is, as text that is equal where the item is: of a bracket its kind alone.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Layer(Layer { label, written }) => {
+                let label = label.as_deref().unwrap_or("");
+                format!("{label}: {} {}", written.kind.letter, written.meaning())
+            }
+            bracket => format!("{bracket:?}"),
+        }
+    }
+
     /// The layer, where it is one.
     pub fn layer(&self) -> Option<&Layer> {
         match self {

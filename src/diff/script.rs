@@ -242,20 +242,8 @@ fn moves(old: &Outline, new: &Outline, pairs: &mut Pairs) -> Vec<(Vec<usize>, Ve
 
 /// A whole item as text that is the same where the item is.
 fn whole_text(outline: &Outline, item: usize) -> String {
-    let mut text = String::new();
-    for item in &outline.items[outline.whole(item)] {
-        match item {
-            Item::Layer(layer) => {
-                text.push_str(layer.label.as_deref().unwrap_or(""));
-                text.push(':');
-                text.push_str(layer.written.kind.letter);
-                text.push_str(layer.written.meaning());
-            }
-            other => text.push_str(&format!("{other:?}")),
-        }
-        text.push(';');
-    }
-    text
+    let items = outline.items[outline.whole(item)].iter();
+    items.map(Item::identity).collect::<Vec<_>>().join(";")
 }
 
 /// Items without a partner, an edit each: layers, whole brackets, brackets whose contents have partners.

@@ -33,12 +33,30 @@ const RECIPES: [Recipe; 2] = [
 /// An attribute as it is written.
 pub(super) fn text(attribute: &Attribute) -> String {
     let key = &attribute.key.value;
-    match attribute.value.as_ref().map(|value| &value.value) {
-        Some(Value::Number(number)) => format!("{key}={number}"),
-        Some(Value::Size(parts)) => format!("{key}={}", parts.join("x")),
-        Some(Value::Word(word)) => format!("{key}={word}"),
-        Some(Value::Error) | None => key.clone(),
+    match value(attribute) {
+        Some(value) => format!("{key}={value}"),
+        None => key.clone(),
     }
+}
+
+/// An attribute's value as it is written; `None` for a flag.
+fn value(attribute: &Attribute) -> Option<String> {
+    match &attribute.value.as_ref()?.value {
+        Value::Number(number) => Some(number.clone()),
+        Value::Size(parts) => Some(parts.join("x")),
+        Value::Word(word) => Some(word.clone()),
+        Value::Error => None,
+    }
+}
+
+/// A layer's kind and attributes as they are written.
+fn key(layer: &Layer) -> String {
+    let mut key = layer.kind.value.clone();
+    for attribute in &layer.attributes {
+        key.push(',');
+        key.push_str(&text(attribute));
+    }
+    key
 }
 
 /// Puts the attributes of layers in order, and remembers those of layers that are written alike.
@@ -51,13 +69,8 @@ pub(super) struct Orders {
 impl Orders {
     /// The attributes that stay, as indices into the layer's, in canonical order.
     pub(super) fn of(&mut self, source: &Arc<Source>, layer: &Layer) -> Vec<usize> {
-        let mut key = layer.kind.value.clone();
-        for attribute in &layer.attributes {
-            key.push(',');
-            key.push_str(&text(attribute));
-        }
         self.known
-            .entry(key)
+            .entry(key(layer))
             .or_insert_with(|| {
                 let kind = op::kind(&layer.kind.value)
                     .expect("internal error: an unknown kind in a network without errors");
@@ -115,7 +128,7 @@ pub struct Written {
     /// What is in its parentheses, in canonical order.
     pub settings: Vec<Setting>,
     /// What it means: equal where two layers are one, however they are written.
-    meaning: [Option<String>; 2],
+    meaning: String,
 }
 
 impl PartialEq for Written {
@@ -155,13 +168,7 @@ impl Written {
 
     /// What it means, as text that is equal where the meaning is.
     pub fn meaning(&self) -> &str {
-        self.meaning[0].as_deref().unwrap_or_default()
-    }
-
-    /// The value that is in force for a key where nothing is written, as people read it.
-    pub fn default_of(&self, key: &str) -> &'static str {
-        let known = self.kind.attributes.iter().find(|known| known.key == key);
-        known.map_or("", |known| known.default)
+        &self.meaning
     }
 }
 
@@ -177,12 +184,8 @@ impl Meanings {
     /// # Panics
     /// Where the layer has an error.
     pub fn of(&mut self, source: &Arc<Source>, layer: &Layer) -> Arc<Written> {
-        let mut name = layer.kind.value.clone();
-        name.push_str(layer.width.as_ref().map_or("", |width| &width.value));
-        for attribute in &layer.attributes {
-            name.push(',');
-            name.push_str(&text(attribute));
-        }
+        let width = layer.width.as_ref().map_or("", |width| &width.value);
+        let name = format!("{width}{}", key(layer));
         if let Some(known) = self.known.get(&name) {
             return Arc::clone(known);
         }
@@ -198,7 +201,10 @@ impl Meanings {
             kind,
             width: layer.width.as_ref().map(|width| digits(&width.value)),
             settings: settings.collect(),
-            meaning: RECIPES.map(|recipe| meaning(kind, source, layer, &recipe)),
+            meaning: format!(
+                "{:?}",
+                RECIPES.map(|recipe| meaning(kind, source, layer, &recipe))
+            ),
         });
         self.known.insert(name, Arc::clone(&written));
         written
@@ -210,15 +216,9 @@ fn setting(kind: &'static Kind, attribute: &Attribute) -> Setting {
     let key = attribute.key.value.as_str();
     let known = kind.attributes.iter().find(|known| known.key == key);
     let known = known.expect("internal error: an unknown attribute in a network without errors");
-    let value = match attribute.value.as_ref().map(|value| &value.value) {
-        Some(Value::Number(number)) => Some(number.clone()),
-        Some(Value::Size(parts)) => Some(parts.join("x")),
-        Some(Value::Word(word)) => Some(word.clone()),
-        Some(Value::Error) | None => None,
-    };
     Setting {
         key: known.key,
-        value,
+        value: value(attribute),
     }
 }
 

@@ -360,14 +360,7 @@ impl Session {
             let parameter = &buffers.parameter;
             let name = parameter.name.to_string();
             match tensors.iter().find(|tensor| tensor.name == name) {
-                Some(tensor) if tensor.shape == parameter.shape => {
-                    runner.write_parameter(
-                        &mut *self.device,
-                        parameter,
-                        buffers.value,
-                        &tensor.values,
-                    )?;
-                }
+                Some(tensor) if tensor.shape == parameter.shape => {}
                 Some(tensor) => misfits.push(format!(
                     "`{}` is {:?} in the checkpoint and {:?} in the network",
                     parameter.name, tensor.shape, parameter.shape
@@ -379,7 +372,7 @@ impl Session {
             }
         }
         if misfits.is_empty() {
-            return Ok(());
+            return self.write_some(tensors);
         }
         let mut diagnostic = Diagnostic::error(
             Code::E0602,

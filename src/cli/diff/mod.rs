@@ -55,12 +55,6 @@ pub struct Diff {
     running: Running,
 }
 
-/// What is compared: two networks, or what git calls with.
-enum Asked {
-    Two(Box<[Side; 2]>),
-    Git(GitCall),
-}
-
 impl Diff {
     /// Runs it.
     pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
@@ -68,23 +62,14 @@ impl Diff {
             output.print(&text::textconv(file)?);
             return Ok(FINE);
         }
-        match self.asked()? {
-            Asked::Two(sides) => self.two(*sides, output),
-            Asked::Git(call) => {
-                let output = output.recoloured(GitCall::colour(output));
-                let (text, exit) = call.answer(&output, |sides| self.compare(sides))?;
-                output.print(&text);
-                Ok(exit)
-            }
-        }
-    }
-
-    fn asked(&self) -> Result<Asked, Failure> {
         if let Some(call) = GitCall::of(&self.sides) {
-            return Ok(Asked::Git(call));
+            let output = output.recoloured(GitCall::colour(output));
+            let (text, exit) = call.answer(&output, |sides| self.compare(sides))?;
+            output.print(&text);
+            return Ok(exit);
         }
         match self.sides.two() {
-            Some(sides) => Ok(Asked::Two(Box::new(sides.map(Side::read)))),
+            Some(sides) => self.two(sides.map(Side::read), output),
             None => Err(Failure::Usage(self.sides.wrong())),
         }
     }

@@ -25,7 +25,7 @@ use std::rc::Rc;
 
 use super::outline::Outline;
 use side::{Numbers, Side};
-use state::{Choice, EMPTY, Stacks, State, Waiting};
+use state::{Choice, Stacks, State};
 
 /// States that the exact search looks at before it gives up.
 const EXACT: usize = 30_000;
@@ -133,17 +133,7 @@ pub fn search(old: &Outline, new: &Outline, blocks: Blocks) -> Pairs {
 
 impl Search<'_> {
     fn start(&mut self) -> State {
-        let mut start = State {
-            old: 0,
-            new: 0,
-            old_open: EMPTY,
-            new_open: EMPTY,
-            waiting: Waiting::default(),
-            owed: 0,
-            edits: 0,
-            unlike: 0,
-            last: 0,
-        };
+        let mut start = State::default();
         self.slide(&mut start, &mut |_, _, _| {});
         start
     }

@@ -33,25 +33,15 @@ impl<'a> Side<'a> {
         let mut layers = vec![0; count];
         // What is inside stands behind its opening, so from the end on everything inside is known.
         for at in (0..count).rev() {
-            let text = match &outline.items[at] {
-                Item::Layer(layer) => {
-                    layers[at] = 1;
-                    let label = layer.label.as_deref().unwrap_or("");
-                    let letter = layer.written.kind.letter;
-                    format!("{label}: {letter} {}", layer.written.meaning())
-                }
-                Item::Open(bracket) => {
-                    let mut text = format!("{bracket:?}");
-                    let mut inside = at + 1;
-                    while inside < outline.ends[at] {
-                        text.push_str(&format!(" {}", whole[inside]));
-                        layers[at] += layers[inside];
-                        inside = outline.ends[inside] + 1;
-                    }
-                    text
-                }
-                Item::Close(_) => String::new(),
-            };
+            let item = &outline.items[at];
+            let mut text = item.identity();
+            layers[at] = u32::from(item.layer().is_some());
+            let mut inside = at + 1;
+            while inside < outline.ends[at] {
+                text.push_str(&format!(" {}", whole[inside]));
+                layers[at] += layers[inside];
+                inside = outline.ends[inside] + 1;
+            }
             whole[at] = numbers.of(text);
         }
         Self {

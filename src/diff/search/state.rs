@@ -19,10 +19,8 @@ pub(super) enum Choice {
 }
 
 /// The brackets that are open on one side, innermost last: whether each is paired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Stack(u32);
-
-pub(super) const EMPTY: Stack = Stack(0);
 
 /// All stacks that there are, each once.
 pub(super) struct Stacks {
@@ -33,7 +31,7 @@ pub(super) struct Stacks {
 impl Stacks {
     pub fn new() -> Self {
         Self {
-            below: vec![(EMPTY, true)],
+            below: vec![(Stack::default(), true)],
             known: HashMap::new(),
         }
     }
@@ -60,7 +58,7 @@ impl Stacks {
 /// How many more of each item went than came; sorted by item.
 pub(super) type Waiting = Rc<Vec<(u32, i32)>>;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub old: u32,
     pub new: u32,

@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use super::side::Side;
-use super::state::{Choice, EMPTY, State, Waiting, balance};
+use super::state::{Choice, State, balance};
 use super::{Pairs, Search, WAITING};
 use crate::diff::changes;
 use crate::diff::outline::{Bracket, Item};
@@ -57,10 +56,10 @@ impl Search<'_> {
     pub(super) fn expand(&mut self, state: &State, next: &mut Vec<State>) {
         let (old, new) = (self.old.at(state.old), self.new.at(state.new));
         if matches!(old, Some(Item::Layer(_) | Item::Open(_))) {
-            self.remove(state, next);
+            self.one_sided(state, 1, next);
         }
         if matches!(new, Some(Item::Layer(_) | Item::Open(_))) {
-            self.add(state, next);
+            self.one_sided(state, -1, next);
         }
         let (Some(old), Some(new)) = (old, new) else {
             return;
@@ -79,55 +78,58 @@ impl Search<'_> {
         };
         if let Some((edits, unlike)) = cost {
             let mut state = self.chosen(state, Choice::Pair, edits, unlike);
-            if matches!(old, Item::Open(_)) {
-                state.old_open = self.stacks.push(state.old_open, true);
-                state.new_open = self.stacks.push(state.new_open, true);
+            self.follow(&mut state, Choice::Pair, &mut |_, _, _| {});
+            next.push(state);
+        }
+    }
+
+    /// An item of one side alone: the old one goes (`sign` 1), or the new one comes (-1).
+    fn one_sided(&mut self, state: &State, sign: i32, next: &mut Vec<State>) {
+        let (side, at, whole_choice, frame_choice) = if sign > 0 {
+            (&self.old, state.old, Choice::Remove, Choice::Unwrap)
+        } else {
+            (&self.new, state.new, Choice::Add, Choice::Wrap)
+        };
+        let (whole, cost) = (side.whole[at as usize], side.cost(at));
+        let is_frame =
+            matches!(side.at(at), Some(Item::Open(bracket)) if *bracket != Bracket::Branch);
+        for (edits, owes) in self.ways(state, whole, cost, sign) {
+            let mut state = self.chosen(state, whole_choice, edits, 2 * cost);
+            self.note(&mut state, whole, cost, sign, owes);
+            self.follow(&mut state, whole_choice, &mut |_, _, _| {});
+            next.push(state);
+        }
+        if is_frame {
+            let mut state = self.chosen(state, frame_choice, 1, 3);
+            self.follow(&mut state, frame_choice, &mut |_, _, _| {});
+            next.push(state);
+        }
+    }
+
+    /// Goes on behind a choice. `pair` gets what is paired.
+    fn follow(&mut self, state: &mut State, choice: Choice, pair: &mut dyn FnMut(u32, u32, &Self)) {
+        match choice {
+            Choice::Remove => state.old = self.old.end(state.old) + 1,
+            Choice::Add => state.new = self.new.end(state.new) + 1,
+            Choice::Unwrap => {
+                state.old_open = self.stacks.push(state.old_open, false);
+                state.old += 1;
             }
-            state.old += 1;
-            state.new += 1;
-            self.slide(&mut state, &mut |_, _, _| {});
-            next.push(state);
+            Choice::Wrap => {
+                state.new_open = self.stacks.push(state.new_open, false);
+                state.new += 1;
+            }
+            Choice::Pair => {
+                pair(state.old, state.new, self);
+                if matches!(self.old.at(state.old), Some(Item::Open(_))) {
+                    state.old_open = self.stacks.push(state.old_open, true);
+                    state.new_open = self.stacks.push(state.new_open, true);
+                }
+                state.old += 1;
+                state.new += 1;
+            }
         }
-    }
-
-    fn remove(&mut self, state: &State, next: &mut Vec<State>) {
-        let whole = self.old.whole[state.old as usize];
-        let cost = self.old.cost(state.old);
-        let is_layer = matches!(self.old.at(state.old), Some(Item::Layer(_)));
-        for (edits, owes) in self.ways(state, whole, cost, 1) {
-            let mut state = self.chosen(state, Choice::Remove, edits, 2 * cost);
-            self.note(&mut state, whole, cost, 1, owes);
-            state.old = self.old.end(state.old) + 1;
-            self.slide(&mut state, &mut |_, _, _| {});
-            next.push(state);
-        }
-        if !is_layer && !is_branch(&self.old, state.old) {
-            let mut state = self.chosen(state, Choice::Unwrap, 1, 3);
-            state.old_open = self.stacks.push(state.old_open, false);
-            state.old += 1;
-            self.slide(&mut state, &mut |_, _, _| {});
-            next.push(state);
-        }
-    }
-
-    fn add(&mut self, state: &State, next: &mut Vec<State>) {
-        let whole = self.new.whole[state.new as usize];
-        let cost = self.new.cost(state.new);
-        let is_layer = matches!(self.new.at(state.new), Some(Item::Layer(_)));
-        for (edits, owes) in self.ways(state, whole, cost, -1) {
-            let mut state = self.chosen(state, Choice::Add, edits, 2 * cost);
-            self.note(&mut state, whole, cost, -1, owes);
-            state.new = self.new.end(state.new) + 1;
-            self.slide(&mut state, &mut |_, _, _| {});
-            next.push(state);
-        }
-        if !is_layer && !is_branch(&self.new, state.new) {
-            let mut state = self.chosen(state, Choice::Wrap, 1, 3);
-            state.new_open = self.stacks.push(state.new_open, false);
-            state.new += 1;
-            self.slide(&mut state, &mut |_, _, _| {});
-            next.push(state);
-        }
+        self.slide(state, pair);
     }
 
     /// What it may cost that an item goes (`sign` 1) or comes (-1), and whether its other half is then owed. What costs one
@@ -225,47 +227,12 @@ impl Search<'_> {
             at = before;
         }
         let mut pairs = Pairs::new(self.old.len(), self.new.len());
-        let mut state = State {
-            old: 0,
-            new: 0,
-            old_open: EMPTY,
-            new_open: EMPTY,
-            waiting: Waiting::default(),
-            owed: 0,
-            edits: 0,
-            unlike: 0,
-            last: 0,
-        };
+        let mut state = State::default();
         let mut pair = |old: u32, new: u32, _: &Self| pairs.pair(old as usize, new as usize);
         self.slide(&mut state, &mut pair);
         for choice in choices.into_iter().rev() {
-            match choice {
-                Choice::Remove => state.old = self.old.end(state.old) + 1,
-                Choice::Add => state.new = self.new.end(state.new) + 1,
-                Choice::Unwrap => {
-                    state.old_open = self.stacks.push(state.old_open, false);
-                    state.old += 1;
-                }
-                Choice::Wrap => {
-                    state.new_open = self.stacks.push(state.new_open, false);
-                    state.new += 1;
-                }
-                Choice::Pair => {
-                    pair(state.old, state.new, self);
-                    if matches!(self.old.at(state.old), Some(Item::Open(_))) {
-                        state.old_open = self.stacks.push(state.old_open, true);
-                        state.new_open = self.stacks.push(state.new_open, true);
-                    }
-                    state.old += 1;
-                    state.new += 1;
-                }
-            }
-            self.slide(&mut state, &mut pair);
+            self.follow(&mut state, choice, &mut pair);
         }
         pairs
     }
-}
-
-fn is_branch(side: &Side<'_>, at: u32) -> bool {
-    matches!(side.at(at), Some(Item::Open(Bracket::Branch)))
 }
