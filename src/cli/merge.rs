@@ -7,15 +7,16 @@ use clap::Args;
 use diffy::{ConflictStyle, MergeOptions};
 use similar::{ChangeTag, TextDiff};
 
-use super::{Exit, FINE, Failure, Output, PROBLEMS, files};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use super::files::{self, Network};
+use super::{Exit, FINE, Failure, Output, PROBLEMS};
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::diff::merge::{Merged, Prefer, merge};
 use crate::diff::outline::{Item, Layer, Outliner, Reading};
 use crate::file;
 use crate::format::format;
-use crate::ir;
+use crate::op::Recipe;
 use crate::source::Source;
-use crate::syntax::{self, Tree};
+use crate::syntax::Tree;
 
 /// Arguments of `merge`.
 #[derive(Debug, Args)]
@@ -193,16 +194,9 @@ fn read(path: &Path, name: &str) -> Result<Arc<Source>, Diagnostic> {
 
 /// A network without errors.
 fn right(source: &Arc<Source>) -> Result<Tree, Diagnostics> {
-    let (tree, mut found) = syntax::parse(source);
-    let (graph, more) = ir::build(&tree, &ir::Options::default());
-    found.append(more);
-    if graph.is_some() && !found.has_errors() {
-        return Ok(tree);
-    }
-    if !found.has_errors() {
-        found.push(Diagnostic::error(Code::E0105, "no network"));
-    }
-    Err(found.sorted())
+    let network = Network::parse(source.name().to_owned(), source);
+    let (graph, found) = network.graph(&Recipe::default(), None);
+    graph.map(|_| network.tree).ok_or(found)
 }
 
 /// Whether a text has the items that were merged, but for what is now the default.

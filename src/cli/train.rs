@@ -171,7 +171,7 @@ impl Train {
 
         let say = |line: &str| {
             if !self.quiet {
-                eprintln_quietly(line);
+                output.warn(line);
             }
         };
         say(&format!(
@@ -251,7 +251,7 @@ impl Train {
                 Ok(FINE)
             }
             End::Stopped { signal } => {
-                eprintln_quietly(&format!(
+                output.warn(&format!(
                     "stopped; the checkpoint is {}/checkpoints/last.safetensors",
                     path.display()
                 ));
@@ -259,11 +259,6 @@ impl Train {
             }
         }
     }
-}
-
-fn eprintln_quietly(line: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The number of the signal that asks to stop, once there is one. A second Ctrl-C leaves at once.

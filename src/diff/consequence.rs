@@ -52,12 +52,6 @@ pub struct Consequences {
 }
 
 impl LayerChange {
-    /// Its name: the new one, where it has one.
-    pub fn name(&self) -> &str {
-        let row = self.new.as_ref().or(self.old.as_ref());
-        row.map_or("", |row| &row.name)
-    }
-
     /// Whether a figure differs, its name aside.
     fn is_change(&self) -> bool {
         match (&self.old, &self.new) {

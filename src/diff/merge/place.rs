@@ -9,28 +9,16 @@ impl Merging {
     pub(super) fn order(&mut self) -> Vec<Element> {
         let count = self.base.outline.items.len();
         let stays: Vec<bool> = (0..count).map(|item| self.stays(item)).collect();
-        // What both sides have where it was.
-        let is_common = |this: &Self, item: usize| {
-            this.ours.now(item).is_some()
-                && this.theirs.now(item).is_some()
-                && !this.ours.has_moved(item)
-                && !this.theirs.has_moved(item)
-        };
-        self.slide_apart(&is_common);
+        self.slide_apart();
         for item in 0..count {
             self.moved_twice(item);
         }
-        // Whose place an ancestor's item has.
-        let placed_by_theirs = |this: &Self, item: usize| {
-            let (ours, theirs) = (this.ours.has_moved(item), this.theirs.has_moved(item));
-            this.ours.now(item).is_none() || theirs && (!ours || this.prefer == Prefer::Theirs)
-        };
-        let mut dropped = self.same_gaps(&is_common);
+        let mut dropped = self.same_gaps();
         self.torn_parents(&stays);
         let mut order: Vec<Element> = Vec::new();
         for at in 0..self.ours.version.outline.items.len() {
             let goes = match self.ours.was(at) {
-                Some(item) => !stays[item] || placed_by_theirs(self, item),
+                Some(item) => !stays[item] || self.is_placed_by_theirs(item),
                 None => dropped.remove(&Element::Ours(at)),
             };
             if !goes {
@@ -39,7 +27,7 @@ impl Merging {
         }
         for at in 0..self.theirs.version.outline.items.len() {
             let comes = match self.theirs.was(at) {
-                Some(item) => stays[item] && placed_by_theirs(self, item),
+                Some(item) => stays[item] && self.is_placed_by_theirs(item),
                 None => !dropped.contains(&Element::Theirs(at)),
             };
             if !comes {
@@ -47,19 +35,45 @@ impl Merging {
             }
             // Behind the nearest item before it that is there.
             let element = |item: usize| match self.theirs.was(item) {
-                Some(base) if !placed_by_theirs(self, base) => {
+                Some(base) if !self.is_placed_by_theirs(base) => {
                     self.ours.now(base).map(Element::Ours)
                 }
                 _ => Some(Element::Theirs(item)),
             };
-            let places: HashMap<Element, usize> =
-                order.iter().enumerate().map(|(i, e)| (*e, i)).collect();
-            let before = (0..at)
-                .rev()
-                .find_map(|item| places.get(&element(item)?).copied());
+            let before = (0..at).rev().find_map(|item| {
+                let element = element(item)?;
+                order.iter().position(|placed| *placed == element)
+            });
             order.insert(before.map_or(0, |before| before + 1), Element::Theirs(at));
         }
         order
+    }
+
+    /// Whether both sides have an ancestor's item where it was.
+    fn is_common(&self, item: usize) -> bool {
+        [&self.ours, &self.theirs]
+            .iter()
+            .all(|side| side.now(item).is_some() && !side.has_moved(item))
+    }
+
+    /// Whether an ancestor's item stands where they have it.
+    fn is_placed_by_theirs(&self, item: usize) -> bool {
+        let (ours, theirs) = (self.ours.has_moved(item), self.theirs.has_moved(item));
+        self.ours.now(item).is_none() || theirs && (!ours || self.prefer == Prefer::Theirs)
+    }
+
+    /// What stands behind each common item, up to the next one: items that came or moved there.
+    fn gaps(&self, side: &Side) -> HashMap<Option<usize>, Vec<usize>> {
+        let mut gaps: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
+        let mut behind = None;
+        for at in 0..side.version.outline.items.len() {
+            match side.was(at) {
+                Some(item) if self.is_common(item) => behind = Some(item),
+                Some(item) if !side.has_moved(item) => {}
+                _ => gaps.entry(behind).or_default().push(at),
+            }
+        }
+        gaps
     }
 
     /// A conflict where both sides moved an item, to different places.
@@ -79,11 +93,8 @@ impl Merging {
 
     /// What is left out of gaps that both sides put something into: all of one side's, and of what both put there alike
     /// one.
-    fn same_gaps(&mut self, is_common: &dyn Fn(&Self, usize) -> bool) -> HashSet<Element> {
-        let (in_ours, in_theirs) = (
-            self.ours.gaps(self, is_common),
-            self.theirs.gaps(self, is_common),
-        );
+    fn same_gaps(&mut self) -> HashSet<Element> {
+        let (in_ours, in_theirs) = (self.gaps(&self.ours), self.gaps(&self.theirs));
         let mut dropped = HashSet::new();
         let mut places: Vec<_> = in_ours
             .keys()
@@ -124,13 +135,10 @@ impl Merging {
                 dropped.insert(element(at));
                 // A bracket goes with all that is of it.
                 let outline = &side.version.outline;
-                let open = (0..=at)
-                    .rev()
-                    .find(|&open| outline.ends[open] > open && outline.frame(open).contains(&at));
-                for part in open.map_or_else(Vec::new, |open| outline.frame(open)) {
-                    if side.was(part).is_none() {
-                        dropped.insert(element(part));
-                    }
+                if outline.items[at].layer().is_none() {
+                    let frame = outline.frame(outline.opening(at)).into_iter();
+                    let came = frame.filter(|&part| side.was(part).is_none());
+                    dropped.extend(came.map(element));
                 }
             }
         }
@@ -138,11 +146,8 @@ impl Merging {
     }
 
     /// Gaps that both sides put something into, each something else.
-    fn clashes(&self, is_common: &dyn Fn(&Self, usize) -> bool) -> Vec<Option<usize>> {
-        let (ours, theirs) = (
-            self.ours.gaps(self, is_common),
-            self.theirs.gaps(self, is_common),
-        );
+    fn clashes(&self) -> Vec<Option<usize>> {
+        let (ours, theirs) = (self.gaps(&self.ours), self.gaps(&self.theirs));
         let differs = |gap: &&Option<usize>| {
             let of_theirs = theirs.get(*gap);
             of_theirs.is_some_and(|items| self.theirs.words(items) != self.ours.words(&ours[*gap]))
@@ -154,14 +159,14 @@ impl Merging {
 
     /// Where a layer came beside its like, nobody can tell which of the two is the new one. It is the one that makes no
     /// conflict.
-    fn slide_apart(&mut self, is_common: &dyn Fn(&Self, usize) -> bool) {
-        for gap in self.clashes(is_common) {
+    fn slide_apart(&mut self) {
+        for gap in self.clashes() {
             'ways: for of_ours in [true, false] {
                 for forward in [true, false] {
-                    let before = self.clashes(is_common).len();
+                    let before = self.clashes().len();
                     let pairs = self.side(of_ours).script.pairs.clone();
-                    while self.slide(of_ours, forward, gap, is_common) {
-                        if self.clashes(is_common).len() < before {
+                    while self.slide(of_ours, forward, gap) {
+                        if self.clashes().len() < before {
                             break 'ways;
                         }
                     }
@@ -180,13 +185,7 @@ impl Merging {
     }
 
     /// Slides the layers that came behind a common item by one, where that makes no difference.
-    fn slide(
-        &mut self,
-        of_ours: bool,
-        forward: bool,
-        gap: Option<usize>,
-        is_common: &dyn Fn(&Self, usize) -> bool,
-    ) -> bool {
+    fn slide(&mut self, of_ours: bool, forward: bool, gap: Option<usize>) -> bool {
         let side = if of_ours { &self.ours } else { &self.theirs };
         // The layers that came in one piece: from behind the common item on, or further on after a slide.
         let start = gap.map_or(0, |item| side.now(item).map_or(0, |at| at + 1));
@@ -217,7 +216,7 @@ impl Merging {
         };
         let twin = if forward { begin } else { end };
         let text = |at: usize| side.version.outline.items[at].text();
-        if !is_common(self, base)
+        if !self.is_common(base)
             || text(neighbour) != text(twin)
             || side.version.outline.items[neighbour].layer().is_none()
         {
@@ -256,24 +255,6 @@ impl Merging {
 }
 
 impl Side {
-    /// What stands behind each common item, up to the next one: items that came or moved there.
-    fn gaps(
-        &self,
-        merging: &Merging,
-        is_common: &dyn Fn(&Merging, usize) -> bool,
-    ) -> HashMap<Option<usize>, Vec<usize>> {
-        let mut gaps: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
-        let mut behind = None;
-        for at in 0..self.version.outline.items.len() {
-            match self.was(at) {
-                Some(item) if is_common(merging, item) => behind = Some(item),
-                Some(item) if !self.has_moved(item) => {}
-                _ => gaps.entry(behind).or_default().push(at),
-            }
-        }
-        gaps
-    }
-
     /// Items as text.
     fn words(&self, items: &[usize]) -> String {
         let items = items
