@@ -162,7 +162,7 @@ __kernel void dense_backward_data(__global const REAL *restrict weight, __global
     {                                                                                           \
         const size_t place = at + m * NR + v * VW;                                              \
         REALV w = VLOAD(value + place), change = VLOAD(velocity + place);                       \
-        SGD(REALV, w, change, acc[m][v])                                                        \
+        MOVE(REALV, w, change, acc[m][v])                                                        \
         VSTORE(w, value + place);                                                               \
         VSTORE(change, velocity + place);                                                       \
     }

@@ -2,9 +2,14 @@
 //
 //   p[c]     = exp(z[c] - max z) / sum of exp(z[j] - max z)
 //   loss     = log(sum of exp(z[j] - max z)) - (z[label] - max z)
-//   d_z[c]   = (p[c] - (c == label)) / N        the gradient of the loss averaged over the batch
+//   d_z[c]   = (p[c] - (c == label)) / N        the gradient of the loss averaged over N images
 //
-// Defines: N images of a batch, C classes; SRC_O SRC_N, D_SRC_O D_SRC_N: rows of logits and of their gradients.
+// With SMOOTHING s the label is (1 - s) itself and s / C each class (Szegedy et al. 2016):
+//
+//   loss     = log(sum of exp(z[j] - max z)) - (1 - s) * (z[label] - max z) - s / C * (sum of z[j] - max z)
+//   d_z[c]   = (p[c] - (1 - s) * (c == label) - s / C) / N
+//
+// Defines: N images that a step's gradient is averaged over, C classes; SRC_O SRC_N, D_SRC_O D_SRC_N: rows of logits and of their gradients.
 
 #define LARGEST_AND_SUM                                                                         \
     __global const REAL *z = src + SRC_O + n * SRC_N;                                           \
@@ -22,10 +27,20 @@ __kernel void loss_cross_entropy(__global const REAL *src, __global const int *l
 {
     const int n = get_global_id(0), label = labels[n];
     LARGEST_AND_SUM
-    loss[n] = log(sum) - (z[label] - largest);
     correct[n] = winner == label;
+#ifdef SMOOTHING
+    REAL all = 0;
+    for (int c = 0; c < C; ++c) all += z[c] - largest;
+    loss[n] = log(sum) - ((REAL)1 - SMOOTHING) * (z[label] - largest) - SMOOTHING / (REAL)C * all;
+    for (int c = 0; c < C; ++c) {
+        const REAL wanted = (c == label ? (REAL)1 - SMOOTHING : (REAL)0) + SMOOTHING / (REAL)C;
+        d_src[D_SRC_O + n * D_SRC_N + c] = (exp(z[c] - largest) / sum - wanted) / (REAL)N;
+    }
+#else
+    loss[n] = log(sum) - (z[label] - largest);
     for (int c = 0; c < C; ++c)
         d_src[D_SRC_O + n * D_SRC_N + c] = (exp(z[c] - largest) / sum - (c == label ? (REAL)1 : (REAL)0)) / (REAL)N;
+#endif
 }
 #endif
 

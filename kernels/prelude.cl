@@ -140,14 +140,24 @@ inline REALV load_part(__global const REAL *p, const int valid)
 #define ACTIVATE_BACKWARD(T, y) ((T)(1) - (y) * (y))
 #endif
 
-// One step of stochastic gradient descent with momentum and weight decay (Krizhevsky et al. 2012, section 5), of the value w
-// and its velocity v: v = MOMENTUM * v - rate * (DECAY * w + g), w = w + v. T: REAL or REALV.
-#ifdef UPDATE
-#define SGD(T, w, v, g)                                                                         \
+// One step of stochastic gradient descent, of the value w and its velocity v. T: REAL or REALV.
+//
+//   UPDATE 1   v = MOMENTUM * v - rate * (DECAY * w + g), w = w + v     momentum (Krizhevsky et al. 2012, section 5)
+//   UPDATE 2   p = DECAY * w + g, v = MOMENTUM * v + p, w = w - rate * (p + MOMENTUM * v)     Nesterov, as torch.optim.SGD
+#if defined(UPDATE) && UPDATE == 1
+#define MOVE(T, w, v, g)                                                                        \
     {                                                                                           \
-        const T sgd_change = (T)(MOMENTUM) * (v) - (T)(rate) * ((T)(DECAY) * (w) + (g));            \
-        (v) = sgd_change;                                                                         \
-        (w) += sgd_change;                                                                         \
+        const T move_change = (T)(MOMENTUM) * (v) - (T)(rate) * ((T)(DECAY) * (w) + (g));       \
+        (v) = move_change;                                                                      \
+        (w) += move_change;                                                                     \
+    }
+#elif defined(UPDATE)
+#define MOVE(T, w, v, g)                                                                        \
+    {                                                                                           \
+        const T move_pull = (T)(DECAY) * (w) + (g);                                             \
+        const T move_velocity = (T)(MOMENTUM) * (v) + move_pull;                                \
+        (v) = move_velocity;                                                                    \
+        (w) -= (T)(rate) * (move_pull + (T)(MOMENTUM) * move_velocity);                         \
     }
 #endif
 

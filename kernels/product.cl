@@ -107,7 +107,7 @@ __kernel void product_backward_weight_naive(__global const REAL *src, __global c
     const size_t at = (panel * KY * KX * IC + depth) * NR + lane;
 #ifdef UPDATE
     if (o < OC)
-        SGD(REAL, value[at], velocity[at], total)
+        MOVE(REAL, value[at], velocity[at], total)
 #else
     sums[at] = total;
 #endif
@@ -352,7 +352,7 @@ __kernel void product_backward_weight_tiled(__global const REAL *src, __global c
                 _Pragma("unroll") for (int v = 0; v < NV; ++v) {
                     w[v] = VLOAD(p + m * NR + v * VW);
                     change[v] = VLOAD(q + m * NR + v * VW);
-                    SGD(REALV, w[v], change[v], acc[m][v])
+                    MOVE(REALV, w[v], change[v], acc[m][v])
                 }
                 STORE_ROW(p + m * NR, w, valid)
                 STORE_ROW(q + m * NR, change, valid)

@@ -8,6 +8,9 @@ use std::{env, fs};
 
 use crate::diagnostic::{Code, Diagnostic};
 
+/// What the name of a file begins with that is not whole yet.
+pub const NEW: &str = ".netc-";
+
 /// A file's bytes.
 ///
 /// # Errors
@@ -40,12 +43,45 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
     )
 }
 
-/// E0901 for a file or folder that cannot be written.
+/// E0901 for a file or folder that cannot be written. Where the disk is full, that names it.
 pub fn unwritable(path: &Path, error: &io::Error) -> Diagnostic {
-    Diagnostic::error(
+    let fault = Diagnostic::error(
         Code::E0901,
         format!("`{}` cannot be written: {error}", path.display()),
-    )
+    );
+    if !matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    ) {
+        return fault;
+    }
+    match disk(path) {
+        Some(disk) => fault.help(format!("free space on the disk at `{}`", disk.display())),
+        None => fault.help("free space on that disk"),
+    }
+}
+
+/// Where the disk that a file is on, or would be, begins in the tree of folders.
+#[cfg(unix)]
+fn disk(path: &Path) -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt as _;
+    let place = std::path::absolute(path).ok()?;
+    let device = |path: &Path| Some(fs::metadata(path).ok()?.dev());
+    let mut folders = place.ancestors().skip_while(|folder| !folder.exists());
+    let mut top = folders.next()?;
+    let own = device(top)?;
+    for folder in folders {
+        if device(folder) != Some(own) {
+            break;
+        }
+        top = folder;
+    }
+    Some(top.to_path_buf())
+}
+
+#[cfg(not(unix))]
+fn disk(_path: &Path) -> Option<PathBuf> {
+    None
 }
 
 /// Writes a file: to a temporary file beside it, synced, renamed.
@@ -109,7 +145,7 @@ fn replace(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> i
 /// A new file beside a file's place.
 fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     tempfile::Builder::new()
-        .prefix(".netc-")
+        .prefix(NEW)
         .tempfile_in(folder(path))
 }
 
@@ -124,7 +160,18 @@ fn settle(
     }
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
+    settle_folder(path);
     Ok(())
+}
+
+/// Brings the names in a file's folder to the disk, where the system has such a call. A file system that refuses keeps
+/// them in its own time.
+fn settle_folder(path: &Path) {
+    if cfg!(unix)
+        && let Ok(folder) = fs::File::open(folder(path))
+    {
+        let _ = folder.sync_all();
+    }
 }
 
 /// Gives a file of this crate's writing a second name, which shares its bytes where the file system can do that. Such
@@ -135,11 +182,12 @@ fn settle(
 pub fn duplicate(from: &Path, to: &Path) -> Result<(), Diagnostic> {
     let linked = || {
         let place = tempfile::Builder::new()
-            .prefix(".netc-")
+            .prefix(NEW)
             .make_in(folder(to), |place| fs::hard_link(from, place))?;
         place.into_temp_path().persist(to).map_err(|e| e.error)
     };
     if linked().is_ok() {
+        settle_folder(to);
         return Ok(());
     }
     write(to, &read(from)?)

@@ -10,7 +10,7 @@ use netc::data::{self, Dataset, Mean, Part, gather};
 use netc::device::{self, Device};
 use netc::ir::{self, Graph};
 use netc::op::emit::{BufferId, Machine, Scalars};
-use netc::op::optimizer::Sgd;
+use netc::op::optimizer::Optimizer;
 use netc::op::real::Precision;
 use netc::op::shape::Shape;
 use netc::op::signal::Signal;
@@ -62,11 +62,7 @@ fn measure(graph: &Graph, images: &[f32], labels: &[i32], seed: u64) -> Measured
     let mut device = device::open("host").unwrap();
     let device = &mut *device;
     let machine = Machine::new(*device.limits(), Precision::F32);
-    let optimizer = Sgd {
-        momentum: 0.0,
-        weight_decay: 0.0,
-        decay_biases: false,
-    };
+    let optimizer = Optimizer::sgd(0.0, 0.0);
     let options = Options {
         keep_gradients: true,
         fusion: false,

@@ -54,6 +54,8 @@ pub struct Netc {
     arguments: Vec<OsString>,
     environment: Vec<(String, OsString)>,
     input: Vec<u8>,
+    /// A command that runs it.
+    within: Vec<OsString>,
 }
 
 /// What became of a command. The folder lives as long as this does.
@@ -66,14 +68,31 @@ pub struct Outcome {
 
 impl Netc {
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::in_folder(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    /// In a folder that another command has left.
+    pub fn in_folder(folder: TempDir) -> Self {
         Self {
             folder,
             current: None,
             arguments: Vec::new(),
             environment: Vec::new(),
             input: Vec::new(),
+            within: Vec::new(),
         }
+    }
+
+    /// Runs with a disk of so many bytes as the folder `disk`; what is on it afterwards is in `kept`. The disk is a mount
+    /// of this process and goes with it.
+    pub fn on_disk(mut self, bytes: u64) -> Self {
+        let script = format!(
+            "mkdir -p disk && mount -t tmpfs -o size={bytes} tmpfs disk || exit 99
+             \"$0\" \"$@\"; status=$?; cp -r disk kept; exit $status"
+        );
+        let words = ["unshare", "--map-root-user", "--mount", "sh", "-c", &script];
+        self.within = words.map(OsString::from).to_vec();
+        self
     }
 
     /// Adds arguments.
@@ -117,7 +136,10 @@ impl Netc {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_netc"));
+        let binary = OsString::from(env!("CARGO_BIN_EXE_netc"));
+        let mut words = self.within.iter().chain([&binary]);
+        let mut command = Command::new(words.next().expect("netc itself at least"));
+        command.args(words);
         command.current_dir(self.folder()).args(&self.arguments);
         // What the machine's user has set must not matter.
         command
@@ -186,6 +208,23 @@ pub struct Running {
 }
 
 impl Running {
+    /// Waits for a line on stderr that holds these words; `false` where it ends before.
+    pub fn reaches(&mut self, words: &str) -> bool {
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => {
+                    self.stderr.push_str(&line);
+                    if line.contains(words) {
+                        return true;
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(error) => panic!("no `{words}` on stderr ({error}):\n{}", self.stderr),
+            }
+        }
+    }
+
     /// Waits for a line on stderr that holds these words.
     pub fn wait_for(&mut self, words: &str) {
         loop {
@@ -291,6 +330,17 @@ impl Outcome {
                 self.stderr
             );
         }
+        self
+    }
+
+    /// Demands that stderr holds these words.
+    #[track_caller]
+    pub fn tells(&self, words: &str) -> &Self {
+        assert!(
+            self.stderr.contains(words),
+            "no `{words}`:\n{}",
+            self.stderr
+        );
         self
     }
 

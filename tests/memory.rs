@@ -9,7 +9,7 @@ use netc::device::{self, Device};
 use netc::ir::Graph;
 use netc::op::emit::{BufferId, Element, Machine, Scalars};
 use netc::op::name::Name;
-use netc::op::optimizer::Sgd;
+use netc::op::optimizer::{Method, Optimizer};
 use netc::op::parameter::Role;
 use netc::op::real::Precision;
 use netc::plan::budget::{Job, Room};
@@ -22,10 +22,19 @@ use netc::run::session::{Session, initial_values};
 use crate::harness::{graph, long, text_of};
 use crate::random_nets::{RandomNet, Scope};
 
-const SGD: Sgd = Sgd {
-    momentum: 0.9,
-    weight_decay: 0.01,
-    decay_biases: false,
+const SGD: Optimizer = Optimizer::sgd(0.9, 0.01);
+
+/// Updates that wait for all gradients, summed over mini-batches and limited.
+const ADAMW: Optimizer = Optimizer {
+    method: Method::Adam {
+        beta1: 0.9,
+        beta2: 0.99,
+        epsilon: 1e-8,
+        decoupled: true,
+    },
+    clip: 0.5,
+    accumulate: 2,
+    ..SGD
 };
 
 const NETS: [&str; 5] = ["small", "kishida", "alexnet", "residual", "dense"];
@@ -102,10 +111,10 @@ fn bits(device: &mut dyn Device, plan: Plan, sentinels: &[BufferId]) -> Bits {
         runner
             .write_parameter(device, &buffers.parameter, buffers.value, &values)
             .unwrap();
-        if let Some(velocity) = buffers.velocity {
+        for &state in buffers.state.iter().chain(&buffers.sum) {
             let zeros = vec![0.0; values.len()];
             runner
-                .write_parameter(device, &buffers.parameter, velocity, &zeros)
+                .write_parameter(device, &buffers.parameter, state, &zeros)
                 .unwrap();
         }
     }
@@ -124,6 +133,8 @@ fn bits(device: &mut dyn Device, plan: Plan, sentinels: &[BufferId]) -> Bits {
         }
         let scalars = Scalars {
             learning_rate: 0.01,
+            step_size: 0.01,
+            correction: 0.1,
             step,
             seed: 3,
             images: plan.batch as u32,
@@ -132,10 +143,7 @@ fn bits(device: &mut dyn Device, plan: Plan, sentinels: &[BufferId]) -> Bits {
         all.push(runner.read_tensor(device, plan.output).unwrap());
     }
     for buffers in &plan.parameters {
-        for buffer in [Some(buffers.value), buffers.velocity]
-            .into_iter()
-            .flatten()
-        {
+        for &buffer in [buffers.value].iter().chain(&buffers.state) {
             all.push(
                 runner
                     .read_parameter(device, &buffers.parameter, buffer)
@@ -165,7 +173,8 @@ fn demand_equal_runs(device: &mut dyn Device, graph: &Graph, batch: usize, text:
         ..Options::inference(batch)
     };
     let mut shared = 0;
-    for options in [Options::training(batch, SGD), softmax] {
+    let training = [SGD, ADAMW].map(|optimizer| Options::training(batch, optimizer));
+    for options in training.into_iter().chain([softmax]) {
         let plan = lower(graph, &options, &machine);
         let (alone, sentinels) = apart(&plan, device.limits());
         shared += usize::from(plan.arena_bytes < alone.arena_bytes / 2);

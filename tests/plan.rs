@@ -5,7 +5,7 @@ use std::path::Path;
 use netc::ir::Graph;
 use netc::op::emit::Machine;
 use netc::op::limits::Limits;
-use netc::op::optimizer::Sgd;
+use netc::op::optimizer::Optimizer;
 use netc::op::real::Precision;
 use netc::plan::Plan;
 use netc::plan::lower::{Options, lower};
@@ -16,11 +16,7 @@ use crate::random_nets::{RandomNet, Scope};
 /// The plans of training and inference, on the nominal device.
 fn plans(graph: &Graph, batch: usize) -> [Plan; 2] {
     let machine = Machine::new(Limits::nominal(), Precision::F32);
-    let sgd = Sgd {
-        momentum: 0.9,
-        weight_decay: 5e-4,
-        decay_biases: false,
-    };
+    let sgd = Optimizer::sgd(0.9, 5e-4);
     [Options::training(batch, sgd), Options::inference(batch)]
         .map(|options| lower(graph, &options, &machine))
 }

@@ -100,7 +100,7 @@ fn every_code_has_a_case() {
 
 #[test]
 fn every_rendering_of_files_belongs_to_a_command() {
-    let commands = ["bad_input", "faulty_device", "tune"]
+    let commands = ["bad_input", "faulty_device", "resume", "tune"]
         .map(|name| text_of(&format!("tests/{name}.rs")))
         .concat();
     for case in cases("files", &["stderr"]) {

@@ -8,7 +8,7 @@ use netc::data::{self, Dataset, Mean, Order, Part};
 use netc::device;
 use netc::ir::{self, Graph};
 use netc::op::emit::{Machine, Scalars};
-use netc::op::optimizer::Sgd;
+use netc::op::optimizer::Optimizer;
 use netc::op::real::{Precision, Real};
 use netc::plan::lower::{Head, Options, lower};
 use netc::random::{Purpose, Stream};
@@ -77,7 +77,7 @@ fn images() -> &'static (Dataset, Mean) {
 fn losses<T: Real>(network: &str, device: &str, steps: u32) -> Vec<f64> {
     let mut session = session(network, device, T::PRECISION);
     let ((set, mean), config) = (images(), config());
-    let mut order = Order::new(set.labels(), BATCH, true, SEED).expect("enough images");
+    let mut order = Order::new(set.labels(), (BATCH, 1), true, SEED).expect("enough images");
     let mut pixels = vec![T::zero(); BATCH * set.shape().elements()];
     let mut step = |step: u32| {
         let indices = order.batch(u64::from(step));
@@ -91,9 +91,10 @@ fn losses<T: Real>(network: &str, device: &str, steps: u32) -> Vec<f64> {
             step,
             seed: SEED,
             images: BATCH as u32,
+            ..Scalars::default()
         };
         session
-            .step(&pixels, &labels, &scalars)
+            .step(&pixels, &labels, &scalars, true)
             .expect("it runs")
             .loss
     };
@@ -187,11 +188,7 @@ fn dropout_masks_are_equal_to_the_bit_and_as_documented() {
             for name in ["host", "cpu"] {
                 let mut device = device::open(name).expect("the device is there");
                 let graph = graph(NETWORK);
-                let rule = Sgd {
-                    momentum: 0.9,
-                    weight_decay: 0.0,
-                    decay_biases: false,
-                };
+                let rule = Optimizer::sgd(0.9, 0.0);
                 let options = Options {
                     head: Head::CrossEntropy,
                     keep_gradients: true,
@@ -218,10 +215,10 @@ fn dropout_masks_are_equal_to_the_bit_and_as_documented() {
                     .write_ints(&mut *device, plan.labels.unwrap(), &[0; 6])
                     .unwrap();
                 let scalars = Scalars {
-                    learning_rate: 0.0,
                     step,
                     seed,
                     images: batch as u32,
+                    ..Scalars::default()
                 };
                 runner
                     .run(&mut *device, 0..plan.forward_steps, &scalars)

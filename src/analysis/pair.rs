@@ -62,13 +62,8 @@ pub fn open(tree: &Tree, input: Option<Shape>, config: &Config) -> Sets {
         }
     }
     if let (Some(train), Batch::Images(batch)) = (train, config.train.batch) {
-        let order = Order::new(
-            train.labels(),
-            batch,
-            config.data.balance,
-            config.train.seed,
-        );
-        if let Err(fault) = order {
+        let parts = config.train.accumulate as usize;
+        if let Err(fault) = Order::check(batch, parts, train.len()) {
             sets.found.push(config.point("train.batch", fault));
         }
     }

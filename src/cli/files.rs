@@ -33,6 +33,11 @@ pub struct NetworkFile {
 pub const NO_INPUT: &str = "the network does not say what its input is: write `input 1x28x28` (channels, height, width) first, or pass `--input 1x28x28`";
 
 impl NetworkFile {
+    /// The network of a file, or else of a text: one of them is there.
+    pub fn of(file: Option<PathBuf>, expr: Option<String>) -> Self {
+        Self { file, expr }
+    }
+
     /// The file, where it is one.
     pub fn path(&self) -> Option<&Path> {
         self.file.as_deref()

@@ -194,6 +194,11 @@ impl Output {
         }
     }
 
+    /// The style of diagnostics on stderr.
+    fn style(&self) -> Style {
+        self.style
+    }
+
     /// Whether the user has said whether to use colours.
     fn is_decided(&self) -> bool {
         self.decided

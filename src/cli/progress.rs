@@ -8,6 +8,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::device::{Compiling, Watcher as DeviceWatcher};
+use crate::diagnostic::render::{self, Style};
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::run::evaluate::Evaluation;
 use crate::run::train::{Metrics, Watcher};
 
@@ -20,11 +22,13 @@ pub struct Progress {
     /// The rate of images, smoothed over the last steps.
     rate: f64,
     quiet: bool,
+    /// Of warnings.
+    style: Style,
 }
 
 impl Progress {
     /// For a training of so many steps and epochs.
-    pub fn new(steps: u64, epochs: u64, quiet: bool) -> Self {
+    pub fn new(steps: u64, epochs: u64, quiet: bool, style: Style) -> Self {
         let bar = (std::io::stderr().is_terminal() && !quiet).then(|| {
             let bar =
                 ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(10));
@@ -41,6 +45,7 @@ impl Progress {
             epochs,
             rate: 0.0,
             quiet,
+            style,
         }
     }
 
@@ -133,6 +138,15 @@ fn time(duration: Duration) -> String {
 }
 
 impl Watcher for Progress {
+    fn warn(&mut self, fault: &Diagnostic) {
+        let warning = Diagnostic {
+            severity: Severity::Warning,
+            ..fault.clone()
+        };
+        let text = render::human(&warning, self.style);
+        self.say(text.trim_end());
+    }
+
     fn step(&mut self, metrics: &Metrics) {
         let now = metrics.images_per_second;
         self.rate = if self.rate == 0.0 {

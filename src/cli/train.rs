@@ -1,24 +1,31 @@
 //! `netc train`: from a network and a configuration to a run folder.
 
-use std::path::PathBuf;
+mod resume;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::files::{self, NetworkFile};
+use self::resume::Resumed;
+use super::files::{self, Network, NetworkFile};
 use super::job::planned;
 use super::progress::{Progress, compiling};
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, machine, open_device};
-use crate::config::Batch;
-use crate::data::{self, Mean, Order, Part, check_classes};
+use crate::config::{Batch, Config};
+use crate::data::{self, Dataset, Mean, Order, Part, check_classes};
+use crate::device::Device;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::diff::consequence::Fate;
-use crate::plan::budget::Job;
-use crate::run::folder::{self, Contents, RunFolder, choose};
+use crate::ir::Graph;
+use crate::op::emit::Machine;
+use crate::plan::budget::{Job, Plans};
+use crate::run::folder::{self, Contents, RunFolder};
 use crate::run::inherit::{Inherited, inherit};
 use crate::run::session::{Session, optimizer, recipe};
+use crate::run::state::{Circumstances, State, facts};
 use crate::run::train::{End, Training};
 use crate::source::{Source, Span};
 
@@ -26,21 +33,36 @@ use crate::source::{Source, Span};
 #[derive(Debug, Args)]
 pub struct Train {
     #[command(flatten)]
-    network: NetworkFile,
+    what: What,
     /// The hyperparameters
-    #[arg(long, value_name = "TOML")]
+    #[arg(long, value_name = "TOML", conflicts_with = "resume")]
     config: Option<PathBuf>,
     /// Begin with the parameters of another run, where they fit: its layers are matched as `netc diff` does
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
     from: Option<PathBuf>,
     /// Replace a run that is already in the output folder
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     force: bool,
     /// No progress
     #[arg(long)]
     quiet: bool,
     #[command(flatten)]
     running: Running,
+}
+
+/// What is trained.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct What {
+    /// The network's file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The network itself: `--expr 'C48->P->N->F10'`
+    #[arg(long, value_name = "NETWORK", allow_hyphen_values = true)]
+    expr: Option<String>,
+    /// Go on with a run from its last checkpoint, to the bit; `--set train.epochs=N` trains further
+    #[arg(long, value_name = "RUN")]
+    resume: Option<PathBuf>,
 }
 
 /// A fault between two places: the other one becomes a label, or the only place.
@@ -81,20 +103,245 @@ fn told(run: &str, inherited: &Inherited) -> Vec<String> {
     lines
 }
 
+/// Everything that a training needs and that can be wrong before anything is written.
+struct Prepared {
+    network: Network,
+    config: Config,
+    graph: Graph,
+    train: Dataset,
+    test: Dataset,
+    order: Order,
+    device: Box<dyn Device>,
+    machine: Machine,
+    plans: Plans,
+}
+
 impl Train {
     /// Runs it.
     pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        let (mut config, faults) =
-            files::config(self.config.as_deref(), &self.running.assignments())?;
-        let network = self.network.read()?;
+        if let Some(run) = &self.what.resume {
+            return self.resume(run, output);
+        }
+        let (config, faults) = files::config(self.config.as_deref(), &self.running.assignments())?;
+        let network = NetworkFile::of(self.what.file.clone(), self.what.expr.clone()).read()?;
+        let Some(prepared) = self.prepare(network, config, faults, output)? else {
+            return Ok(PROBLEMS);
+        };
+        let mean = Mean::of(&prepared.train, prepared.config.data.mean)?;
+        self.say_device(&prepared, output);
+        let inherited = match &self.from {
+            Some(run) => {
+                let run = folder::open(run, &[])?;
+                let (tree, machine) = (&prepared.network.tree, &prepared.machine);
+                Some(inherit(&run, tree, &prepared.graph, machine)?)
+            }
+            None => None,
+        };
+        let Prepared {
+            network,
+            config,
+            graph,
+            train,
+            test,
+            order,
+            device,
+            plans,
+            ..
+        } = prepared;
+        let mut session = Session::load(graph, device, plans)?;
+        session.initialize(config.train.seed)?;
+        if let Some((run, inherited)) = self.from.as_ref().zip(inherited.as_ref()) {
+            session.write_some(&inherited.tensors)?;
+            for line in told(&run.display().to_string(), inherited) {
+                self.say(output, &line);
+            }
+        }
+        // A run says what its input is, also where the network's file leaves that to the data.
+        let text = network.tree.source.text();
+        let stated = if network.tree.input.is_some() {
+            text.to_owned()
+        } else {
+            format!(
+                "input {}\n{}",
+                train.shape(),
+                text.trim_start_matches('\u{feff}')
+            )
+        };
+        let contents = Contents {
+            network: &stated,
+            config: &config,
+            classes: train.classes(),
+            mean: (&mean, train.shape()),
+        };
+        let about = circumstances(&session, &train)?;
+        let mut folder =
+            RunFolder::create(&config.output.dir, &network.name, self.force, &contents)
+                .map_err(|fault| config.point("output.dir", fault))?;
+        let state = State::default();
+        if inherited.is_some() {
+            // Where such a run begins cannot be drawn again from its seed.
+            let facts = facts(&state, config.train.seed, &about);
+            folder.begin(|path| session.save(path, true, &facts))?;
+        }
+        let training = Training {
+            session: &mut session,
+            config: &config,
+            train: &train,
+            test: &test,
+            mean: &mean,
+            order,
+            folder: &mut folder,
+            state,
+            about: &about,
+            stop: &stop_on_signals(),
+        };
+        self.finish(training, output)
+    }
+
+    /// Goes on with a run.
+    fn resume(&self, run: &Path, output: &Output) -> Result<Exit, Failure> {
+        let resumed = resume::read(run, &self.running.assignments(), output)?;
+        let Resumed {
+            settings,
+            mut state,
+            before,
+            tensors,
+            is_finished,
+        } = resumed;
+        if is_finished {
+            self.say(
+                output,
+                &format!(
+                    "{}: all {} epochs are done; `--set train.epochs=N` trains further",
+                    run.display(),
+                    settings.config.train.epochs
+                ),
+            );
+            return Ok(FINE);
+        }
+        let network = Network::parse("network".into(), &settings.network);
+        let Some(prepared) =
+            self.prepare(network, settings.config, Diagnostics::default(), output)?
+        else {
+            return Ok(PROBLEMS);
+        };
+        let mean = folder::mean(run, prepared.train.shape())?;
+        self.say_device(&prepared, output);
+        let Prepared {
+            config,
+            graph,
+            train,
+            test,
+            order,
+            device,
+            plans,
+            ..
+        } = prepared;
+        if config.train.epochs * order.steps_per_epoch() < state.step {
+            let message = format!(
+                "`{}` has done {} steps, which are more than {} epochs",
+                run.display(),
+                state.step,
+                config.train.epochs
+            );
+            let least = state.step.div_ceil(order.steps_per_epoch());
+            let fault = Diagnostic::error(Code::E0404, message)
+                .help(format!("write `--set train.epochs={least}` or more"));
+            return Err(config.point("train.epochs", fault).into());
+        }
+        let mut session = Session::load(graph, device, plans)?;
+        let about = circumstances(&session, &train)?;
+        if let Some(before) = &before {
+            if about.images != before.images {
+                let message = format!(
+                    "the training images of `{}` are other ones than when it began",
+                    run.display()
+                );
+                let fault = Diagnostic::error(Code::E0506, message)
+                    .help("put them back, say where they are with `--set data.train=PATH`, or begin a new run with `--from`");
+                return Err(config.point("data.train", fault).into());
+            }
+            if let Some(why) = about.departs(before) {
+                self.say(output, &format!("from here on the numbers are no longer those of an uninterrupted run, to the bit: {why}"));
+            }
+        }
+        session.initialize(config.train.seed)?;
+        if let Some(tensors) = &tensors {
+            session.write(tensors, true)?;
+        }
+        drop(tensors);
+        let contents = Contents {
+            network: settings.network.text(),
+            config: &config,
+            classes: &settings.classes,
+            mean: (&mean, train.shape()),
+        };
+        state.ended = state.course.ends(&config);
+        let mut folder = RunFolder::reopen(run, state.step, &contents)?;
+        folder.unfinish()?;
+        self.say(
+            output,
+            &format!(
+                "goes on after step {} of {}",
+                state.step,
+                config.train.epochs * order.steps_per_epoch()
+            ),
+        );
+        let training = Training {
+            session: &mut session,
+            config: &config,
+            train: &train,
+            test: &test,
+            mean: &mean,
+            order,
+            folder: &mut folder,
+            state,
+            about: &about,
+            stop: &stop_on_signals(),
+        };
+        self.finish(training, output)
+    }
+
+    fn say(&self, output: &Output, line: &str) {
+        if !self.quiet {
+            output.warn(line);
+        }
+    }
+
+    fn say_device(&self, prepared: &Prepared, output: &Output) {
+        let about = prepared.device.description();
+        self.say(
+            output,
+            &format!("device: {} ({})", about.name, about.platform),
+        );
+        self.say(
+            output,
+            &format!(
+                "data: {} training images, {} test images, {} classes; batch {}, memory {}",
+                prepared.train.len(),
+                prepared.test.len(),
+                prepared.train.classes().len(),
+                prepared.plans.inference.batch,
+                bytes(prepared.plans.total_bytes())
+            ),
+        );
+    }
+
+    /// Opens data and device and plans the network; `None` where problems were shown.
+    fn prepare(
+        &self,
+        network: Network,
+        mut config: Config,
+        faults: Diagnostics,
+        output: &Output,
+    ) -> Result<Option<Prepared>, Failure> {
         let recipe = recipe(&config);
         let (graph, mut found) = network.graph(&recipe, None);
         found.append(faults);
         output.diagnostics(&found);
         let Some(graph) = graph.filter(|_| !found.has_errors()) else {
-            return Ok(PROBLEMS);
+            return Ok(None);
         };
-
         // Everything that can be wrong is looked at before anything is written.
         let of_data = |key: &str, fault: Diagnostic| {
             let fault = config.point(key, fault);
@@ -130,7 +377,7 @@ impl Train {
             let (graph, found) = network.graph(&recipe, Some(train.shape()));
             output.diagnostics(&found);
             let Some(graph) = graph else {
-                return Ok(PROBLEMS);
+                return Ok(None);
             };
             graph
         };
@@ -143,11 +390,15 @@ impl Train {
             }
         })?;
         // A batch larger than the set is no matter of memory.
+        let parts = config.train.accumulate as usize;
         if let Batch::Images(images) = config.train.batch {
-            Order::check(images, train.len())
+            Order::check(images, parts, train.len())
                 .map_err(|fault| config.point("train.batch", fault))?;
         }
         let mut device = open_device(&config)?;
+        if !self.quiet {
+            device.watch(compiling());
+        }
         let machine = machine(&config, &*device, output)?;
         let job = Job {
             graph: &graph,
@@ -155,11 +406,11 @@ impl Train {
             machine,
             device: &device.description().name,
         };
-        let (batch, plans) = planned(&job, &config, &self.running, train.len())?;
+        let (batch, plans) = planned(&job, &config, &self.running, train.len() / parts)?;
         config.train.batch = Batch::Images(batch);
         let order = Order::new(
             train.labels(),
-            batch,
+            (batch, parts),
             config.data.balance,
             config.train.seed,
         )
@@ -167,98 +418,55 @@ impl Train {
         for broken in train.broken().iter().chain(test.broken()) {
             output.diagnostics(&Diagnostics::from(broken.clone()));
         }
-        let mean = Mean::of(&train, config.data.mean)?;
-
-        let say = |line: &str| {
-            if !self.quiet {
-                output.warn(line);
-            }
-        };
-        say(&format!(
-            "device: {} ({})",
-            device.description().name,
-            device.description().platform
-        ));
-        if !self.quiet {
-            device.watch(compiling());
-        }
-        let inherited = match &self.from {
-            Some(run) => {
-                let run = folder::open(run, &[])?;
-                Some(inherit(&run, &network.tree, &graph, &machine)?)
-            }
-            None => None,
-        };
-        let mut session = Session::load(graph, device, plans)?;
-        session.initialize(config.train.seed)?;
-        if let Some((run, inherited)) = self.from.as_ref().zip(inherited) {
-            session.write_some(&inherited.tensors)?;
-            for line in told(&run.display().to_string(), &inherited) {
-                say(&line);
-            }
-        }
-        say(&format!(
-            "data: {} training images, {} test images, {} classes; batch {batch}, memory {}",
-            train.len(),
-            test.len(),
-            train.classes().len(),
-            bytes(session.planned_bytes())
-        ));
-        let path = choose(&config.output.dir, &network.name);
-        // A run says what its input is, also where the network's file leaves that to the data.
-        let text = network.tree.source.text();
-        let stated = if network.tree.input.is_some() {
-            text.to_owned()
-        } else {
-            format!(
-                "input {}\n{}",
-                train.shape(),
-                text.trim_start_matches('\u{feff}')
-            )
-        };
-        let contents = Contents {
-            network: &stated,
-            config: &config,
-            classes: train.classes(),
-            mean: (&mean, train.shape()),
-        };
-        let mut folder = RunFolder::create(&path, self.force, &contents)
-            .map_err(|fault| config.point("output.dir", fault))?;
-        say(&format!("run: {}", path.display()));
-
-        let stop = stop_on_signals();
-        let training = Training {
-            session: &mut session,
-            config: &config,
-            train: &train,
-            test: &test,
-            mean: &mean,
+        Ok(Some(Prepared {
+            network,
+            config,
+            graph,
+            train,
+            test,
             order,
-            folder: &mut folder,
-            stop: &stop,
-        };
-        let mut progress = Progress::new(training.steps(), config.train.epochs, self.quiet);
+            device,
+            machine,
+            plans,
+        }))
+    }
+
+    /// Trains to the end.
+    fn finish(&self, training: Training<'_>, output: &Output) -> Result<Exit, Failure> {
+        let path = training.folder.path().to_path_buf();
+        self.say(output, &format!("run: {}", path.display()));
+        let (steps, epochs) = (training.steps(), training.config.train.epochs);
+        let mut progress = Progress::new(steps, epochs, self.quiet, output.style());
         let end = training.run(&mut progress);
         progress.finish();
         match end? {
-            End::Finished(evaluation) => {
+            End::Finished(test, done) => {
+                if done < epochs {
+                    self.say(output, &format!("ended after {done} of {epochs} epochs: the test loss was no better (`train.stop_after`)"));
+                }
                 output.print(&format!(
                     "test accuracy {:.4}, test loss {:.4}: {}\n",
-                    evaluation.accuracy,
-                    evaluation.loss,
+                    test.accuracy,
+                    test.loss,
                     path.display()
                 ));
                 Ok(FINE)
             }
             End::Stopped { signal } => {
+                let run = path.display();
                 output.warn(&format!(
-                    "stopped; the checkpoint is {}/checkpoints/last.safetensors",
-                    path.display()
+                    "stopped; the checkpoint is {run}/checkpoints/last.safetensors, `netc train --resume {run}` goes on"
                 ));
                 Ok(128 + signal as Exit)
             }
         }
     }
+}
+
+/// What a training's numbers depend on.
+fn circumstances(session: &Session, train: &Dataset) -> Result<Circumstances, Diagnostic> {
+    let (device, plan) = (session.device.description(), session.training_plan());
+    Ok(Circumstances::of(device, &plan, train.fingerprint()?))
 }
 
 /// The number of the signal that asks to stop, once there is one. A second Ctrl-C leaves at once.

@@ -78,27 +78,51 @@ impl Permutation {
 }
 
 impl Order {
-    /// Whether a set of so many images has a batch.
+    /// Whether a set of so many images has a step of `parts` mini-batches.
     ///
     /// # Errors
-    /// E0405 where a batch is larger than the set, so that an epoch would have no step.
-    pub fn check(batch: usize, images: usize) -> Result<(), Diagnostic> {
-        if batch <= images {
+    /// E0405 where such a step is larger than the set, so that an epoch would have none.
+    pub fn check(batch: usize, parts: usize, images: usize) -> Result<(), Diagnostic> {
+        if batch.saturating_mul(parts) <= images {
             return Ok(());
         }
-        let message =
-            format!("`train.batch = {batch}` is larger than the training set of {images} images");
-        let help = format!("write `batch = {images}` or less");
+        let most = images / parts;
+        let (message, help) = if parts == 1 {
+            (
+                format!(
+                    "`train.batch = {batch}` is larger than the training set of {images} images"
+                ),
+                format!("write `batch = {most}` or less"),
+            )
+        } else {
+            let help = match most {
+                0 => format!("write `accumulate = {}` or less", images / batch.max(1)),
+                _ => format!("write `batch = {most}` or less, or a smaller `accumulate`"),
+            };
+            (
+                format!(
+                    "a step of `train.accumulate = {parts}` mini-batches of {batch} is larger than the training set of {images} images"
+                ),
+                help,
+            )
+        };
         Err(Diagnostic::error(Code::E0405, message).help(help))
     }
 
-    /// The order for images with these labels: evenly over the classes that have images where `balance` says so.
+    /// The order for images with these labels, in steps of `parts` mini-batches of `batch` images, which are those of the
+    /// same step with larger mini-batches: evenly over the classes that have images where `balance` says so.
     ///
     /// # Errors
     /// E0405 where a batch is larger than the set, so that an epoch would have no step.
-    pub fn new(labels: &[u32], batch: usize, balance: bool, seed: u64) -> Result<Self, Diagnostic> {
-        assert!(batch > 0, "internal error: an empty batch");
-        Self::check(batch, labels.len())?;
+    pub fn new(
+        labels: &[u32],
+        (batch, parts): (usize, usize),
+        balance: bool,
+        seed: u64,
+    ) -> Result<Self, Diagnostic> {
+        assert!(batch * parts > 0, "internal error: an empty batch");
+        Self::check(batch, parts, labels.len())?;
+        let batch = batch * parts;
         let mut members = vec![
             Vec::new();
             labels
@@ -229,7 +253,7 @@ mod tests {
             (vec![9], 4),
         ] {
             let labels = labels(&sizes);
-            let mut order = Order::new(&labels, batch, true, 1).unwrap();
+            let mut order = Order::new(&labels, (batch, 1), true, 1).unwrap();
             let mut totals = vec![0; sizes.len()];
             for step in 0..50 {
                 let mut counts = vec![0; sizes.len()];
@@ -252,7 +276,7 @@ mod tests {
     #[test]
     fn every_class_goes_through_all_its_images_before_one_comes_again() {
         let labels = labels(&[5, 3]);
-        let mut order = Order::new(&labels, 4, true, 7).unwrap();
+        let mut order = Order::new(&labels, (4, 1), true, 7).unwrap();
         let drawn: Vec<u32> = (0..30).flat_map(|step| order.batch(step)).collect();
         for (class, size) in [(0, 5), (1, 3)] {
             let of_class: Vec<u32> = drawn
@@ -277,7 +301,7 @@ mod tests {
     #[test]
     fn plain_epochs_are_permutations_cut_to_whole_batches() {
         let labels = labels(&[50, 20, 33]);
-        let mut order = Order::new(&labels, 20, false, 1).unwrap();
+        let mut order = Order::new(&labels, (20, 1), false, 1).unwrap();
         assert_eq!(order.steps_per_epoch(), 5);
         let mut epochs: Vec<Vec<u32>> = (0..3)
             .map(|epoch| {
@@ -298,14 +322,14 @@ mod tests {
     fn any_step_can_be_asked_for_alone() {
         let labels = labels(&[30, 50, 7]);
         for balance in [true, false] {
-            let mut order = Order::new(&labels, 8, balance, 3).unwrap();
+            let mut order = Order::new(&labels, (8, 1), balance, 3).unwrap();
             let steps: Vec<Vec<u32>> = (0..40).map(|step| order.batch(step)).collect();
-            let mut fresh = Order::new(&labels, 8, balance, 3).unwrap();
+            let mut fresh = Order::new(&labels, (8, 1), balance, 3).unwrap();
             for step in [39, 0, 17, 18, 5] {
                 assert_eq!(fresh.batch(step), steps[step as usize]);
             }
             assert_ne!(
-                Order::new(&labels, 8, balance, 4).unwrap().batch(0),
+                Order::new(&labels, (8, 1), balance, 4).unwrap().batch(0),
                 steps[0],
                 "the seed matters"
             );
@@ -317,11 +341,11 @@ mod tests {
         // A new version of rand that shuffles otherwise must not slip in unseen: old runs could no longer be resumed.
         let labels = labels(&[4, 4]);
         assert_eq!(
-            Order::new(&labels, 8, false, 1).unwrap().batch(0),
+            Order::new(&labels, (8, 1), false, 1).unwrap().batch(0),
             [7, 2, 1, 6, 3, 4, 5, 0]
         );
         assert_eq!(
-            Order::new(&labels, 8, true, 1).unwrap().batch(0),
+            Order::new(&labels, (8, 1), true, 1).unwrap().batch(0),
             [0, 1, 4, 3, 2, 5, 6, 7]
         );
     }
@@ -329,7 +353,7 @@ mod tests {
     #[test]
     fn a_batch_larger_than_the_set_is_refused() {
         for balance in [true, false] {
-            let problem = Order::new(&labels(&[2, 3]), 6, balance, 1).unwrap_err();
+            let problem = Order::new(&labels(&[2, 3]), (6, 1), balance, 1).unwrap_err();
             assert_eq!(
                 (problem.code, problem.help.as_deref()),
                 (Code::E0405, Some("write `batch = 5` or less"))

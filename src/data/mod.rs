@@ -20,6 +20,8 @@ use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
 pub use batch::{Order, gather};
 pub use mean::Mean;
 
@@ -143,6 +145,23 @@ impl Dataset {
             "internal error: a buffer that does not hold one image"
         );
         self.images.load(index, pixels)
+    }
+
+    /// SHA-256 of what tells a set from others: its shape, classes, labels and pixels.
+    ///
+    /// # Errors
+    /// Those of [`Self::load`].
+    pub fn fingerprint(&self) -> Result<String, Diagnostic> {
+        let mut hash = Sha256::new();
+        hash.update(format!("{} images of {}\n", self.len(), self.shape));
+        hash.update(self.classes.join("\n"));
+        let mut pixels = vec![0; self.shape.elements()];
+        for (index, label) in self.labels.iter().enumerate() {
+            hash.update(label.to_le_bytes());
+            self.load(index, &mut pixels)?;
+            hash.update(&pixels);
+        }
+        Ok(crate::file::hex(&hash.finalize()))
     }
 
     /// Takes over the classes of the training set (or of a run), so that equal labels mean equal classes: a folder's

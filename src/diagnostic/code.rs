@@ -72,6 +72,7 @@ codes! {
     E0503 "images whose shape is not the network's input",
     E0504 "more classes, or a higher label, than the classifier has units",
     E0505 "no images at all, or a class without any",
+    E0506 "training images that are not those of the run",
     E0601 "not a checkpoint, or a damaged one (checksum)",
     E0602 "checkpoint tensors that do not fit the network (each with both shapes)",
     E0603 "run folder in use or already there",

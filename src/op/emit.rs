@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::activation::Function;
 use super::limits::{Class, Limits};
 use super::name::Name;
-use super::optimizer::Rule;
+use super::optimizer::Momentum;
 use super::parameter::Layout;
 use super::real::{Precision, Real};
 use super::tuning::Tuning;
@@ -63,6 +63,10 @@ pub enum Access {
 pub enum Scalar {
     /// The learning rate of this step, in the plan's precision.
     LearningRate,
+    /// The learning rate over what Adam's first moment has of the gradients so far, in the plan's precision.
+    StepSize,
+    /// The root of what Adam's second moment has of them, in the plan's precision.
+    Correction,
     /// The number of the step, from 0: `uint`. Part of the dropout generator's counter.
     Step,
     /// The low half of the run's seed: `uint`.
@@ -78,6 +82,10 @@ pub enum Scalar {
 pub struct Scalars {
     /// See [`Scalar::LearningRate`].
     pub learning_rate: f64,
+    /// See [`Scalar::StepSize`].
+    pub step_size: f64,
+    /// See [`Scalar::Correction`].
+    pub correction: f64,
     /// See [`Scalar::Step`].
     pub step: u32,
     /// See [`Scalar::SeedLow`] and [`Scalar::SeedHigh`].
@@ -506,7 +514,7 @@ pub struct Slot {
     /// Where the gradient goes; only in training.
     pub gradient: Option<BufferId>,
     /// How the values are updated, where the layer may do so itself instead of writing the gradient.
-    pub update: Option<Rule>,
+    pub update: Option<Momentum>,
 }
 
 /// Where a layer stands in a plan: what it reads and writes.

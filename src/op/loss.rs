@@ -7,7 +7,16 @@ use super::emit::{
 use super::real::Real;
 use super::view::{D_SRC, DST, SRC, View};
 
-/// Asks for the loss of a batch and the gradient of its logits, averaged over the batch.
+/// What the loss of a batch is taken for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Average {
+    /// Images that the gradient is averaged over: those of all batches that make one step.
+    pub images: usize,
+    /// The share of each label that is spread over all classes.
+    pub smoothing: f64,
+}
+
+/// Asks for the loss of a batch and the gradient of its logits, averaged.
 ///
 /// `labels`: an `int` an image; `loss`: a real an image; `correct`: an `int` an image, 1 where the largest logit is the
 /// label's.
@@ -17,18 +26,24 @@ pub fn cross_entropy(
     loss: BufferId,
     correct: BufferId,
     d_logits: Tensor,
+    average: Average,
     ledger: &mut Ledger,
 ) {
     let kernel = move || {
         let kernel = Kernel::new("loss", "loss_cross_entropy", logits.view.batch)
             .define("CROSS_ENTROPY", 1)
-            .define("N", logits.view.batch)
+            .define("N", average.images)
             .define("C", logits.view.shape.elements());
+        let kernel = match average.smoothing {
+            0.0 => kernel,
+            share => kernel.define("SMOOTHING", share),
+        };
         d_logits.view.define(logits.view.define(kernel, SRC), D_SRC)
     };
     let host = CrossEntropy {
         logits: logits.view,
         d_logits: d_logits.view,
+        average,
     };
     let call = Call::new(kernel, host)
         .read(logits.buffer)
@@ -65,6 +80,7 @@ pub fn softmax(logits: Tensor, probabilities: Tensor, ledger: &mut Ledger) {
 struct CrossEntropy {
     logits: View,
     d_logits: View,
+    average: Average,
 }
 
 #[derive(Debug)]
@@ -96,19 +112,25 @@ impl RealRoutine for CrossEntropy {
             elements_mut(d_logits),
         );
         let classes = self.logits.shape.elements();
-        let images = T::of(self.logits.batch as f64);
+        let images = T::of(self.average.images as f64);
+        let (share, one) = (T::of(self.average.smoothing), T::one());
+        let spread = share / T::of(classes as f64);
         for n in 0..self.logits.batch {
             let at = self.logits.at(n, 0, 0, 0);
             let z = &logits[at..at + classes];
             let label = labels[n] as usize;
             let (winner, largest, sum) = largest_and_sum(z);
             loss[n] = sum.ln() - (z[label] - largest);
+            if share > T::zero() {
+                let mut all = T::zero();
+                z.iter().for_each(|&z| all += z - largest);
+                loss[n] = sum.ln() - (one - share) * (z[label] - largest) - spread * all;
+            }
             correct[n] = i32::from(winner == label);
             let to = self.d_logits.at(n, 0, 0, 0);
             for (c, out) in d_logits[to..to + classes].iter_mut().enumerate() {
-                *out = ((z[c] - largest).exp() / sum
-                    - if c == label { T::one() } else { T::zero() })
-                    / images;
+                let own = if c == label { one - share } else { T::zero() };
+                *out = ((z[c] - largest).exp() / sum - (own + spread)) / images;
             }
         }
     }

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lower::recompute::Recomputation;
 use super::lower::{Options, lower};
-use super::{Buffer, Placement, Plan, Step, arena};
+use super::{Buffer, ParameterBuffers, Placement, Plan, Step, arena};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::Graph;
 use crate::op::emit::{BufferId, Machine};
 use crate::op::limits::Limits;
-use crate::op::optimizer::Sgd;
+use crate::op::optimizer::Optimizer;
 use crate::op::shape::Shape;
 
 /// A plan's memory by what it is for, in bytes.
@@ -44,12 +44,12 @@ impl Figures {
 impl Plan {
     /// The plan's memory.
     pub fn figures(&self) -> Figures {
-        let velocities: BTreeSet<BufferId> =
-            self.parameters.iter().filter_map(|p| p.velocity).collect();
+        let kept = |p: &ParameterBuffers| p.state.iter().copied().chain(p.sum).collect::<Vec<_>>();
+        let state: BTreeSet<BufferId> = self.parameters.iter().flat_map(kept).collect();
         let (mut parameters, mut optimizer) = (0, 0);
         for (id, buffer) in self.buffers.iter().enumerate() {
             if buffer.placement == Placement::Persistent {
-                let of = velocities.contains(&BufferId(id));
+                let of = state.contains(&BufferId(id));
                 *(if of { &mut optimizer } else { &mut parameters }) += buffer.bytes;
             }
         }
@@ -170,7 +170,7 @@ pub struct Job<'a> {
     /// The network; its shapes are known.
     pub graph: &'a Graph,
     /// The update rule; `None` for inference alone.
-    pub optimizer: Option<Sgd>,
+    pub optimizer: Option<Optimizer>,
     /// The device and the precision.
     pub machine: Machine,
     /// The device's name, for messages.

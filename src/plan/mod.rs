@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 pub use crate::op::emit::Step;
 pub use crate::op::limits::{Class, Limits};
 
@@ -80,8 +82,11 @@ pub struct ParameterBuffers {
     pub value: BufferId,
     /// Its gradient, packed like the values; only in training plans.
     pub gradient: Option<BufferId>,
-    /// The optimizer's velocity, packed like the values; only in training plans. Persistent.
-    pub velocity: Option<BufferId>,
+    /// What the optimizer keeps, packed like the values, each by its name (`c1.weight.velocity`); only in training plans.
+    /// Persistent.
+    pub state: SmallVec<[BufferId; 2]>,
+    /// The sum of the gradients of several mini-batches, where a step is made of such; zeros between steps. Persistent.
+    pub sum: Option<BufferId>,
 }
 
 /// An execution plan.

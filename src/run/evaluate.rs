@@ -1,5 +1,7 @@
 //! Accuracy, loss and confusion of a network on a data set.
 
+use std::sync::atomic::{AtomicI32, Ordering};
+
 use crate::config::Scale;
 use crate::data::{self, Dataset, Mean};
 use crate::diagnostic::Diagnostic;
@@ -32,9 +34,24 @@ pub fn evaluate(
     mean: &Mean,
     scale: Scale,
 ) -> Result<Evaluation, Diagnostic> {
+    let whole = evaluate_until(session, set, mean, scale, &AtomicI32::new(0))?;
+    Ok(whole.expect("internal error: nobody has stopped it"))
+}
+
+/// Runs a set through the network; nothing comes of it where `stop` becomes the number of a signal meanwhile.
+///
+/// # Errors
+/// Those of reading images, and E0704.
+pub fn evaluate_until(
+    session: &mut Session,
+    set: &Dataset,
+    mean: &Mean,
+    scale: Scale,
+    stop: &AtomicI32,
+) -> Result<Option<Evaluation>, Diagnostic> {
     match session.precision {
-        Precision::F32 => evaluate_real::<f32>(session, set, mean, scale),
-        Precision::F64 => evaluate_real::<f64>(session, set, mean, scale),
+        Precision::F32 => evaluate_real::<f32>(session, set, mean, scale, stop),
+        Precision::F64 => evaluate_real::<f64>(session, set, mean, scale, stop),
     }
 }
 
@@ -43,12 +60,16 @@ fn evaluate_real<T: Real>(
     set: &Dataset,
     mean: &Mean,
     scale: Scale,
-) -> Result<Evaluation, Diagnostic> {
+    stop: &AtomicI32,
+) -> Result<Option<Evaluation>, Diagnostic> {
     let units = session.graph.classes().unwrap_or(0);
     let (mut right, mut near, mut loss) = (0u64, 0u64, 0.0);
     let mut confusion = vec![vec![0; units]; units];
     let all: Vec<u32> = (0..set.len() as u32).collect();
     for indices in all.chunks(session.batch) {
+        if stop.load(Ordering::Relaxed) != 0 {
+            return Ok(None);
+        }
         let mut images = vec![T::zero(); indices.len() * set.shape().elements()];
         data::gather(set, indices, mean, scale, &mut images)?;
         let logits = session.logits(&images)?;
@@ -62,13 +83,13 @@ fn evaluate_real<T: Real>(
         }
     }
     let images = set.len() as f64;
-    Ok(Evaluation {
+    Ok(Some(Evaluation {
         images: set.len(),
         accuracy: right as f64 / images,
         top5: near as f64 / images,
         loss: loss / images,
         confusion,
-    })
+    }))
 }
 
 /// How many logits beat the label's (of equal ones the first counts), and the largest one's class.

@@ -1,17 +1,19 @@
 //! A run's folder: what is in it, who may write it, and how a finished run is opened again.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs4::FileExt;
+use same_file::Handle;
 
 use super::checkpoint::{self, Checkpoint};
+use super::train::Metrics;
 use crate::config::Config;
 use crate::data::Mean;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::file::{self, unwritable};
+use crate::file::{self, unreadable, unwritable};
 use crate::op::shape::Shape;
 use crate::source::Source;
 
@@ -19,8 +21,69 @@ use crate::source::Source;
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    metrics: File,
-    _lock: File,
+    metrics: Log,
+    lock: File,
+    /// What stands in it from before the first step on, should it have to be made again.
+    files: Vec<(&'static str, Vec<u8>)>,
+}
+
+/// A file of lines that only grows. Lines that cannot be written wait.
+#[derive(Debug)]
+struct Log {
+    file: File,
+    /// Bytes of whole lines in the file.
+    length: u64,
+    waiting: Vec<u8>,
+}
+
+impl Log {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::options()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Self {
+            file,
+            length,
+            waiting: Vec::new(),
+        })
+    }
+
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        self.waiting.extend(line.as_bytes());
+        self.waiting.push(b'\n');
+        if let Err(error) = self.file.write_all(&self.waiting) {
+            // What of it was written is no whole line.
+            let _ = self.file.set_len(self.length);
+            return Err(error);
+        }
+        self.length += self.waiting.len() as u64;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    fn contents(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.file.rewind()?;
+        self.file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// What a run's folder holds.
+mod name {
+    pub const NETWORK: &str = "network.net";
+    pub const CONFIG: &str = "config.toml";
+    pub const CLASSES: &str = "classes.txt";
+    pub const MEAN: &str = "mean.safetensors";
+    pub const METRICS: &str = "metrics.jsonl";
+    pub const LOCK: &str = ".lock";
+    pub const CHECKPOINTS: &str = "checkpoints";
+    pub const LAST: &str = "last.safetensors";
+    pub const BEST: &str = "best.safetensors";
+    pub const FINAL: &str = "final.safetensors";
 }
 
 /// Everything that is written before the first step.
@@ -34,6 +97,17 @@ pub struct Contents<'a> {
     pub classes: &'a [String],
     /// The mean, and the shape of an image.
     pub mean: (&'a Mean, Shape),
+}
+
+impl Contents<'_> {
+    fn files(&self) -> Vec<(&'static str, Vec<u8>)> {
+        vec![
+            (name::NETWORK, self.network.into()),
+            (name::CONFIG, self.config.to_toml().into()),
+            (name::CLASSES, (self.classes.join("\n") + "\n").into()),
+            (name::MEAN, self.mean.0.save(self.mean.1)),
+        ]
+    }
 }
 
 /// The folder of `output.dir`: `{net}` is the network's name, `{n}` the first number that is free.
@@ -50,13 +124,73 @@ pub fn choose(pattern: &str, network: &str) -> PathBuf {
     path(n)
 }
 
+/// Whether a run is in a folder.
+fn holds_run(path: &Path) -> bool {
+    path.join(name::CONFIG).exists() || path.join(name::NETWORK).exists()
+}
+
+fn taken(path: &Path, what: &str, help: &str) -> Diagnostic {
+    Diagnostic::error(Code::E0603, format!("`{}` {what}", path.display())).help(help)
+}
+
+/// Locks a run's folder.
+///
+/// # Errors
+/// E0603 another process holds it; E0901 the lock's file cannot be written.
+fn lock(path: &Path) -> Result<File, Diagnostic> {
+    let place = path.join(name::LOCK);
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&place)
+        .map_err(|e| unwritable(&place, &e))?;
+    match FileExt::try_lock(&lock) {
+        Ok(()) => Ok(lock),
+        Err(_) => Err(taken(
+            path,
+            "is in use by another training",
+            "wait for its end, or choose another `output.dir`",
+        )),
+    }
+}
+
+/// Removes a file or folder that may be missing.
+fn remove(path: &Path) -> Result<(), Diagnostic> {
+    let gone = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match gone {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(unwritable(path, &e)),
+        _ => Ok(()),
+    }
+}
+
 impl RunFolder {
-    /// Makes the folder and writes what stands in it before the first step; with `force` an old run in it goes first.
-    /// Where something fails, nothing new is left behind.
+    /// Makes the folder of a pattern (see [`choose`]) and writes what stands in it before the first step; with `force` an
+    /// old run in it goes first. Where something fails, nothing new is left behind.
     ///
     /// # Errors
     /// E0603 a run is already there; E0901 the folder cannot be written.
-    pub fn create(path: &Path, force: bool, contents: &Contents<'_>) -> Result<Self, Diagnostic> {
+    pub fn create(
+        pattern: &str,
+        network: &str,
+        force: bool,
+        contents: &Contents<'_>,
+    ) -> Result<Self, Diagnostic> {
+        loop {
+            let path = choose(pattern, network);
+            match Self::create_at(&path, force, contents) {
+                // Another training took the number at the same moment.
+                Err(fault) if fault.code == Code::E0603 && choose(pattern, network) != path => {}
+                made => return made,
+            }
+        }
+    }
+
+    fn create_at(path: &Path, force: bool, contents: &Contents<'_>) -> Result<Self, Diagnostic> {
         let existed = path.exists();
         let outermost = path
             .ancestors()
@@ -64,87 +198,144 @@ impl RunFolder {
             .last()
             .map(Path::to_path_buf);
         fs::create_dir_all(path).map_err(|e| unwritable(path, &e))?;
-        let held = path.join("config.toml").exists() || path.join("network.net").exists();
+        let held = holds_run(path);
         let made = Self::fill(path, force, contents);
         // Best effort: the first error is the one to tell.
-        if made.is_err() && !existed {
-            let _ = fs::remove_dir_all(outermost.as_deref().unwrap_or(path));
-        } else if made.is_err() && !held {
-            for own in [
-                "network.net",
-                "config.toml",
-                "classes.txt",
-                "mean.safetensors",
-                "metrics.jsonl",
-                ".lock",
-            ] {
-                let _ = fs::remove_file(path.join(own));
+        if let Err(fault) = &made
+            && fault.code != Code::E0603
+        {
+            if !existed {
+                let _ = fs::remove_dir_all(outermost.as_deref().unwrap_or(path));
+            } else if !held {
+                for (own, _) in contents.files() {
+                    let _ = fs::remove_file(path.join(own));
+                }
+                let _ = fs::remove_file(path.join(name::METRICS));
+                let _ = fs::remove_file(path.join(name::LOCK));
+                let _ = fs::remove_dir(path.join(name::CHECKPOINTS));
             }
-            let _ = fs::remove_dir(path.join("checkpoints"));
         }
         made
     }
 
     fn fill(path: &Path, force: bool, contents: &Contents<'_>) -> Result<Self, Diagnostic> {
-        let there = path.join("config.toml").exists() || path.join("network.net").exists();
-        let taken = |what: &str, help: &str| {
-            Diagnostic::error(Code::E0603, format!("`{}` {what}", path.display())).help(help)
-        };
-        let name = path.join(".lock");
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&name)
-            .map_err(|e| unwritable(&name, &e))?;
-        if FileExt::try_lock(&lock).is_err() {
-            return Err(taken(
-                "is in use by another training",
-                "wait for its end, or choose another `output.dir`",
-            ));
+        if holds_run(path) && !force {
+            lock(path)?;
+            let help =
+                "`--resume` goes on with it, `--force` replaces it; or choose another `output.dir`";
+            return Err(taken(path, "already holds a run", help));
         }
-        if there && !force {
-            return Err(taken(
-                "already holds a run",
-                "`--force` replaces it; or choose another `output.dir`",
-            ));
-        }
-        if there {
-            for old in ["checkpoints", "metrics.jsonl", "final.safetensors"] {
-                let old = path.join(old);
-                let gone = if old.is_dir() {
-                    fs::remove_dir_all(&old)
-                } else {
-                    fs::remove_file(&old)
-                };
-                match gone {
-                    Err(e) if e.kind() != ErrorKind::NotFound => return Err(unwritable(&old, &e)),
-                    _ => {}
-                }
+        let lock = lock(path)?;
+        if holds_run(path) {
+            for old in [name::CHECKPOINTS, name::METRICS, name::FINAL] {
+                remove(&path.join(old))?;
             }
         }
-        file::write(&path.join("network.net"), contents.network.as_bytes())?;
-        file::write(
-            &path.join("config.toml"),
-            contents.config.to_toml().as_bytes(),
-        )?;
-        file::write(
-            &path.join("classes.txt"),
-            (contents.classes.join("\n") + "\n").as_bytes(),
-        )?;
-        file::write(
-            &path.join("mean.safetensors"),
-            &contents.mean.0.save(contents.mean.1),
-        )?;
-        let checkpoints = path.join("checkpoints");
+        Self::write_all(path, lock, contents.files())
+    }
+
+    fn write_all(
+        path: &Path,
+        lock: File,
+        files: Vec<(&'static str, Vec<u8>)>,
+    ) -> Result<Self, Diagnostic> {
+        for (name, bytes) in &files {
+            file::write(&path.join(name), bytes)?;
+        }
+        let checkpoints = path.join(name::CHECKPOINTS);
         fs::create_dir_all(&checkpoints).map_err(|e| unwritable(&checkpoints, &e))?;
-        let name = path.join("metrics.jsonl");
-        let metrics = File::create(&name).map_err(|e| unwritable(&name, &e))?;
+        let name = path.join(name::METRICS);
+        let metrics = Log::open(&name).map_err(|e| unwritable(&name, &e))?;
         Ok(Self {
             path: path.to_path_buf(),
             metrics,
-            _lock: lock,
+            lock,
+            files,
         })
+    }
+
+    /// Opens the folder of a run that goes on from so many steps: what a process that died left half-written goes, and the
+    /// lines of later steps, which come again.
+    ///
+    /// # Errors
+    /// E0603 another training is at it; E0901 it cannot be written.
+    pub fn reopen(path: &Path, steps: u64, contents: &Contents<'_>) -> Result<Self, Diagnostic> {
+        let lock = lock(path)?;
+        for folder in [path.to_path_buf(), path.join(name::CHECKPOINTS)] {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.file_name().to_string_lossy().starts_with(file::NEW) {
+                    let _ = fs::remove_file(entry.path());
+                }
+            }
+        }
+        let place = path.join(name::METRICS);
+        let lines = match fs::read(&place) {
+            Ok(lines) => lines,
+            Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(unreadable(&place, &e)),
+        };
+        let kept = lines
+            .split_inclusive(|&byte| byte == b'\n')
+            .take_while(|line| {
+                let metrics: Result<Metrics, _> = serde_json::from_slice(line);
+                line.ends_with(b"\n") && metrics.is_ok_and(|metrics| metrics.step <= steps)
+            });
+        let kept: usize = kept.map(<[u8]>::len).sum();
+        if kept < lines.len() {
+            file::write(&place, &lines[..kept])?;
+        }
+        Self::write_all(path, lock, contents.files())
+    }
+
+    /// Keeps what a run begins with that its seed does not say, as `checkpoints/step-0.safetensors`, which stays.
+    ///
+    /// # Errors
+    /// Those of `save`.
+    pub fn begin(
+        &self,
+        save: impl FnOnce(&Path) -> Result<(), Diagnostic>,
+    ) -> Result<(), Diagnostic> {
+        save(&self.path.join(name::CHECKPOINTS).join(numbered(0)))
+    }
+
+    /// Makes sure that the folder is still there and this run's own, and makes it again where it has vanished: true where
+    /// that was so.
+    ///
+    /// # Errors
+    /// E0603 another training's folder is in its place; E0901 it cannot be made again.
+    pub fn hold(&mut self) -> Result<bool, Diagnostic> {
+        let place = self.path.join(name::LOCK);
+        let ours = self.lock.try_clone().and_then(Handle::from_file);
+        let there = Handle::from_path(&place);
+        match (ours, there) {
+            (Ok(ours), Ok(there)) if ours == there => return Ok(false),
+            (Ok(_), Err(e)) if e.kind() == ErrorKind::NotFound => {}
+            (Ok(_), Ok(_)) => {
+                let help = "choose another `output.dir`";
+                return Err(taken(&self.path, "is another run's by now", help));
+            }
+            (Err(e), _) | (_, Err(e)) => return Err(unwritable(&place, &e)),
+        }
+        if holds_run(&self.path) {
+            let help = "choose another `output.dir`";
+            return Err(taken(&self.path, "is another run's by now", help));
+        }
+        fs::create_dir_all(&self.path).map_err(|e| unwritable(&self.path, &e))?;
+        let lines = self.metrics.contents().unwrap_or_default();
+        file::write(&self.path.join(name::METRICS), &lines)?;
+        let waiting = std::mem::take(&mut self.metrics.waiting);
+        let files = std::mem::take(&mut self.files);
+        let made =
+            lock(&self.path).and_then(|lock| Self::write_all(&self.path, lock, files.clone()));
+        match made {
+            Ok(folder) => *self = folder,
+            Err(fault) => {
+                (self.files, self.metrics.waiting) = (files, waiting);
+                return Err(fault);
+            }
+        }
+        self.metrics.waiting = waiting;
+        Ok(true)
     }
 
     /// Where it is.
@@ -152,18 +343,26 @@ impl RunFolder {
         &self.path
     }
 
-    /// Appends one line to `metrics.jsonl`.
-    ///
-    /// # Errors
-    /// E0901 it cannot be written.
-    pub fn metrics(&mut self, line: &str) -> Result<(), Diagnostic> {
-        let name = self.path.join("metrics.jsonl");
-        self.metrics
-            .write_all(format!("{line}\n").as_bytes())
-            .map_err(|e| unwritable(&name, &e))
+    /// Where the last checkpoint is, if there is one.
+    pub fn last(&self) -> Option<PathBuf> {
+        let place = self.path.join(name::CHECKPOINTS).join(name::LAST);
+        place.exists().then_some(place)
     }
 
-    /// Writes `checkpoints/last.safetensors`, and `best.safetensors` where it is the best so far.
+    /// Appends one line to `metrics.jsonl`. One that cannot be written waits for the next.
+    ///
+    /// # Errors
+    /// E0901 it cannot be written, and the one before could.
+    pub fn metrics(&mut self, line: &str) -> Result<(), Diagnostic> {
+        let waits = !self.metrics.waiting.is_empty();
+        match self.metrics.write(line) {
+            Err(error) if !waits => Err(unwritable(&self.path.join(name::METRICS), &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a checkpoint as `checkpoints/last.safetensors`. Where it has a number it is `step-N.safetensors` too, of
+    /// which the newest `keep` stay; where it is the best so far, `best.safetensors`.
     ///
     /// # Errors
     /// Those of `save`; E0901 one cannot be written. An older one is still there.
@@ -171,12 +370,23 @@ impl RunFolder {
         &self,
         save: impl FnOnce(&Path) -> Result<(), Diagnostic>,
         best: bool,
+        number: Option<(u64, u64)>,
     ) -> Result<(), Diagnostic> {
-        let folder = self.path.join("checkpoints");
-        let last = folder.join("last.safetensors");
+        let folder = self.path.join(name::CHECKPOINTS);
+        let last = folder.join(name::LAST);
+        // The lines of the steps before it outlive a loss of power as it does.
+        let _ = self.metrics.file.sync_data();
         save(&last)?;
         if best {
-            file::duplicate(&last, &folder.join("best.safetensors"))?;
+            file::duplicate(&last, &folder.join(name::BEST))?;
+        }
+        let Some((step, keep)) = number.filter(|(_, keep)| *keep > 0) else {
+            return Ok(());
+        };
+        file::duplicate(&last, &folder.join(numbered(step)))?;
+        let all = numbers(&folder);
+        for old in all.iter().rev().skip(keep as usize).filter(|n| **n > 0) {
+            remove(&folder.join(numbered(*old)))?;
         }
         Ok(())
     }
@@ -189,7 +399,60 @@ impl RunFolder {
         &self,
         save: impl FnOnce(&Path) -> Result<(), Diagnostic>,
     ) -> Result<(), Diagnostic> {
-        save(&self.path.join("final.safetensors"))
+        save(&self.path.join(name::FINAL))
+    }
+
+    /// Takes the final parameters away, of a run that is trained further.
+    ///
+    /// # Errors
+    /// E0901 that cannot be done.
+    pub fn unfinish(&self) -> Result<(), Diagnostic> {
+        remove(&self.path.join(name::FINAL))
+    }
+}
+
+fn numbered(step: u64) -> String {
+    format!("step-{step}.safetensors")
+}
+
+/// The steps of a folder's numbered checkpoints, the newest last.
+fn numbers(folder: &Path) -> Vec<u64> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut numbers: Vec<u64> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            name.strip_prefix("step-")?
+                .strip_suffix(".safetensors")?
+                .parse()
+                .ok()
+        })
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The newest checkpoint of a run that training can go on from, and what is wrong with newer ones; none where the run has
+/// none yet.
+///
+/// # Errors
+/// E0601 all are damaged; E0901 one cannot be read.
+pub fn newest(path: &Path) -> Result<(Option<Checkpoint>, Vec<Diagnostic>), Diagnostic> {
+    let folder = path.join(name::CHECKPOINTS);
+    let numbers = numbers(&folder);
+    let numbered = numbers.iter().rev().map(|&step| numbered(step));
+    let names = [name::LAST.to_owned()].into_iter().chain(numbered);
+    let mut damaged = Vec::new();
+    for name in names.chain([name::BEST.to_owned()]) {
+        match checkpoint::read(&folder.join(name)) {
+            Ok(checkpoint) => return Ok((Some(checkpoint), damaged)),
+            Err(fault) if fault.code == Code::E0501 => {}
+            Err(fault) if fault.code == Code::E0601 => damaged.push(fault),
+            Err(fault) => return Err(fault),
+        }
+    }
+    match damaged.into_iter().next() {
+        Some(first) => Err(first),
+        None => Ok((None, Vec::new())),
     }
 }
 
@@ -213,22 +476,69 @@ pub struct OpenedRun {
 /// # Errors
 /// E0501 there is no run; E0601 its checkpoint is damaged; E0901 a file cannot be read; those of its configuration.
 pub fn open(path: &Path, sets: &[String]) -> Result<OpenedRun, Diagnostics> {
-    let none = |what: &str| {
-        Diagnostics::from(
-            Diagnostic::error(
-                Code::E0501,
-                format!("`{}` is no run: {what}", path.display()),
-            )
-            .help("name the folder that `netc train` printed"),
-        )
+    let Settings {
+        path,
+        network,
+        config,
+        classes,
+    } = settings(path, sets)?;
+    let candidates = [
+        path.join(name::FINAL),
+        path.join(name::CHECKPOINTS).join(name::LAST),
+    ];
+    let Some(file) = candidates.iter().find(|file| file.exists()) else {
+        return Err(no_run(&path, "it has no checkpoint yet"));
     };
+    let checkpoint = checkpoint::read(file)?;
+    Ok(OpenedRun {
+        path,
+        network,
+        config,
+        classes,
+        checkpoint,
+    })
+}
+
+/// What a run was begun with.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The network.
+    pub network: Arc<Source>,
+    /// The resolved configuration.
+    pub config: Config,
+    /// The classes' names.
+    pub classes: Vec<String>,
+}
+
+/// Whether a run's last step is done and its final parameters are written.
+pub fn is_finished(path: &Path) -> bool {
+    path.join(name::FINAL).exists()
+}
+
+fn no_run(path: &Path, what: &str) -> Diagnostics {
+    Diagnostics::from(
+        Diagnostic::error(
+            Code::E0501,
+            format!("`{}` is no run: {what}", path.display()),
+        )
+        .help("name the folder that `netc train` printed"),
+    )
+}
+
+/// Reads what a run was begun with; its configuration changed by `--set` assignments.
+///
+/// # Errors
+/// E0501 there is no run; E0901 a file cannot be read; those of its configuration.
+pub fn settings(path: &Path, sets: &[String]) -> Result<Settings, Diagnostics> {
     if !path.is_dir() {
-        return Err(none("there is no such folder"));
+        return Err(no_run(path, "there is no such folder"));
     }
     let text = |name: &str| -> Result<Arc<Source>, Diagnostics> {
         let place = path.join(name);
         let bytes = file::read(&place).map_err(|fault| match fault.code {
-            Code::E0501 => none(&format!("`{name}` is missing")),
+            Code::E0501 => no_run(path, &format!("`{name}` is missing")),
             _ => fault.into(),
         })?;
         let text = String::from_utf8(bytes).map_err(|_| {
@@ -239,31 +549,31 @@ pub fn open(path: &Path, sets: &[String]) -> Result<OpenedRun, Diagnostics> {
         })?;
         Ok(Source::new(place.display().to_string(), text))
     };
-    let network = text("network.net")?;
-    let (config, diagnostics) = Config::load(Some(&text("config.toml")?), path, sets);
+    let network = text(name::NETWORK)?;
+    let (config, diagnostics) = Config::load(Some(&text(name::CONFIG)?), path, sets);
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
-    let classes = text("classes.txt")?
+    let classes = text(name::CLASSES)?
         .text()
         .lines()
         .map(str::to_owned)
         .collect();
-    let candidates = [
-        path.join("final.safetensors"),
-        path.join("checkpoints/last.safetensors"),
-    ];
-    let Some(file) = candidates.iter().find(|file| file.exists()) else {
-        return Err(none("it has no checkpoint yet"));
-    };
-    let checkpoint = checkpoint::read(file)?;
-    Ok(OpenedRun {
+    Ok(Settings {
         path: path.to_path_buf(),
         network,
         config,
         classes,
-        checkpoint,
     })
+}
+
+/// The mean in a run's folder, for images of this shape.
+///
+/// # Errors
+/// E0601 it is damaged or of another shape; E0901 it cannot be read.
+pub fn mean(path: &Path, image: Shape) -> Result<Mean, Diagnostic> {
+    let place = path.join(name::MEAN);
+    Mean::load(&file::read(&place)?, image, &place.display().to_string())
 }
 
 impl OpenedRun {
@@ -272,7 +582,6 @@ impl OpenedRun {
     /// # Errors
     /// E0601 it is damaged or of another shape; E0901 it cannot be read.
     pub fn mean(&self, image: Shape) -> Result<Mean, Diagnostic> {
-        let place = self.path.join("mean.safetensors");
-        Mean::load(&file::read(&place)?, image, &place.display().to_string())
+        mean(&self.path, image)
     }
 }

@@ -10,6 +10,7 @@ pub mod runner;
 pub mod schedule;
 pub mod selftest;
 pub mod session;
+pub mod state;
 pub mod train;
 pub mod tune;
 pub mod tuned;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::device::{Device, Loaded};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::op::emit::{BufferId, Element, Scalars};
 use crate::op::parameter::Parameter;
 use crate::op::real::{Precision, Real};
@@ -197,7 +197,7 @@ impl Runner {
     /// Gives a parameter's logical values to a sink, from a buffer of its layout (values, velocity).
     ///
     /// # Errors
-    /// E0704 the device failed; those of the sink.
+    /// E0704 the device failed; E0801 a value is not finite; those of the sink.
     pub fn save_parameter(
         &self,
         device: &mut dyn Device,
@@ -223,6 +223,10 @@ impl Runner {
         let logical = parameter.layout.unpack(&packed, parameter.count());
         drop(packed);
         for piece in logical.chunks(1 << 13) {
+            if !piece.iter().all(|value| value.is_finite()) {
+                let message = format!("`{}` is no longer finite", self.plan.buffer(buffer).name);
+                return Err(Diagnostic::error(Code::E0801, message));
+            }
             if cfg!(target_endian = "little") {
                 sink(bytemuck::cast_slice(piece))?;
                 continue;

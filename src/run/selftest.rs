@@ -8,7 +8,7 @@ use crate::device::host::Host;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::{self, Graph};
 use crate::op::emit::{Access, Argument, BufferId, Element, Machine, Scalars};
-use crate::op::optimizer::Sgd;
+use crate::op::optimizer::{Method, Optimizer};
 use crate::op::parameter::Init;
 use crate::op::real::Precision;
 use crate::plan::lower::{Head, Options, lower};
@@ -101,11 +101,7 @@ pub fn run(
     machine.tuning.winograd_weight_cost = 0.0;
     for (name, batch, text) in NETWORKS {
         let graph = graph(name, text)?;
-        let rule = Sgd {
-            momentum: 0.9,
-            weight_decay: 0.01,
-            decay_biases: false,
-        };
+        let rule = Optimizer::sgd(0.9, 0.01);
         let training = Options {
             input_gradient: true,
             keep_gradients: true,
@@ -116,7 +112,22 @@ pub fn run(
             head: Head::Softmax,
             ..Options::inference(*batch)
         };
-        for (mode, options) in [("training", training), ("inference", softmax)] {
+        let mut ways = vec![("training", training.clone()), ("inference", softmax)];
+        if outcomes.is_empty() {
+            // The updates know nothing of layers: one network does for all of them.
+            ways.extend(methods().map(|(mode, optimizer)| {
+                let optimizer = Some(optimizer);
+                let training = training.clone();
+                (
+                    mode,
+                    Options {
+                        optimizer,
+                        ..training
+                    },
+                )
+            }));
+        }
+        for (mode, options) in ways {
             let plan = lower(&graph, &options, &machine);
             let runner = Runner::load(device, plan)?;
             let compared = compare(device, &runner)?;
@@ -133,6 +144,34 @@ pub fn run(
         }
     }
     Ok(outcomes)
+}
+
+/// The methods beside plain momentum, with all that may come before an update.
+fn methods() -> impl Iterator<Item = (&'static str, Optimizer)> {
+    let nesterov = Method::Momentum {
+        momentum: 0.9,
+        nesterov: true,
+    };
+    let adam = |decoupled| Method::Adam {
+        beta1: 0.9,
+        beta2: 0.99,
+        epsilon: 1e-6,
+        decoupled,
+    };
+    let of = |method, clip, accumulate| Optimizer {
+        method,
+        clip,
+        accumulate,
+        decay_biases: true,
+        smoothing: 0.1,
+        ..Optimizer::sgd(0.9, 0.01)
+    };
+    [
+        ("nesterov", of(nesterov, 0.5, 1)),
+        ("adam", of(adam(false), 0.0, 3)),
+        ("adamw", of(adam(true), 0.5, 3)),
+    ]
+    .into_iter()
 }
 
 fn graph(name: &str, text: &str) -> Result<Graph, Diagnostic> {
@@ -174,6 +213,8 @@ pub(super) fn compare(
     }
     let scalars = Scalars {
         learning_rate: 0.05,
+        step_size: 0.1,
+        correction: 0.3,
         step: 3,
         seed: 0x1234_5678_9abc,
         images: plan.batch as u32,

@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, OptimizerKind};
 use crate::device::Device;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::Graph;
-use crate::op::emit::{Machine, Scalars};
-use crate::op::optimizer::Sgd;
+use crate::op::emit::{Access, BufferId, Machine, Scalars};
+use crate::op::optimizer::{Method, Optimizer};
 use crate::op::parameter::{Init, Parameter};
 use crate::op::real::{Precision, Real};
 use crate::op::{InitRule, Recipe};
 use crate::plan::budget::{Job, Plans, Room};
-use crate::plan::{Mode, Plan};
+use crate::plan::{Mode, ParameterBuffers, Plan};
 use crate::random::{Purpose, Stream};
 
 use super::checkpoint::{self, Entry};
@@ -59,6 +59,17 @@ pub struct Step {
     pub accuracy: f64,
 }
 
+/// Where the first number of a step arose that is not finite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// In a parameter, by the update before: `c1.weight`.
+    Parameter(String),
+    /// In a layer's output: `c1`.
+    Output(String),
+    /// In the loss alone.
+    Loss,
+}
+
 /// A parameter's logical values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
@@ -86,12 +97,30 @@ pub fn recipe(config: &Config) -> Recipe {
 }
 
 /// The update rule of the configuration.
-pub fn optimizer(config: &Config) -> Sgd {
-    let optimizer = &config.optimizer;
-    Sgd {
-        momentum: optimizer.momentum,
-        weight_decay: optimizer.weight_decay,
-        decay_biases: optimizer.decay_biases,
+pub fn optimizer(config: &Config) -> Optimizer {
+    let chosen = &config.optimizer;
+    let momentum = |nesterov| Method::Momentum {
+        momentum: chosen.momentum,
+        nesterov,
+    };
+    let adam = |decoupled| Method::Adam {
+        beta1: chosen.beta1,
+        beta2: chosen.beta2,
+        epsilon: chosen.epsilon,
+        decoupled,
+    };
+    Optimizer {
+        method: match chosen.kind {
+            OptimizerKind::Sgd => momentum(false),
+            OptimizerKind::Nesterov => momentum(true),
+            OptimizerKind::Adam => adam(false),
+            OptimizerKind::AdamW => adam(true),
+        },
+        weight_decay: chosen.weight_decay,
+        decay_biases: chosen.decay_biases,
+        clip: config.train.clip,
+        accumulate: config.train.accumulate as usize,
+        smoothing: config.train.smoothing,
     }
 }
 
@@ -164,7 +193,7 @@ impl Session {
         device: Box<dyn Device>,
         precision: Precision,
         batch: usize,
-        optimizer: Option<Sgd>,
+        optimizer: Option<Optimizer>,
     ) -> Result<Self, Diagnostic> {
         if optimizer.is_some() {
             batch_suffices(&graph, batch)?;
@@ -291,7 +320,7 @@ impl Session {
     /// asked for.
     ///
     /// # Errors
-    /// E0704 the device failed; E0901 the file cannot be written.
+    /// E0704 the device failed; E0801 a parameter is not finite; E0901 the file cannot be written.
     pub fn save(
         &mut self,
         path: &Path,
@@ -299,21 +328,13 @@ impl Session {
         facts: &BTreeMap<String, String>,
     ) -> Result<(), Diagnostic> {
         let runner = self.any()?;
-        let mut entries = Vec::new();
-        for buffers in &runner.plan.parameters {
-            let parameter = &buffers.parameter;
-            let mut entry = |name: String, buffer| {
-                entries.push(Entry {
-                    name,
-                    shape: parameter.shape.clone(),
-                    place: (parameter, buffer),
-                });
-            };
-            entry(parameter.name.to_string(), buffers.value);
-            if let Some(velocity) = buffers.velocity.filter(|_| state) {
-                entry(format!("{}.velocity", parameter.name), velocity);
-            }
-        }
+        let entries = kept(&runner.plan, state).into_iter();
+        let entries = entries.map(|(name, parameter, buffer)| Entry {
+            name,
+            shape: parameter.shape.clone(),
+            place: (parameter, buffer),
+        });
+        let entries = entries.collect();
         let device = &mut *self.device;
         checkpoint::write(
             path,
@@ -322,6 +343,18 @@ impl Session {
             self.precision,
             |&(parameter, buffer), sink| runner.save_parameter(device, parameter, buffer, sink),
         )
+    }
+
+    /// Whether every parameter is finite.
+    ///
+    /// # Errors
+    /// E0801 names the first one that is not; E0704 the device failed.
+    pub fn check(&mut self) -> Result<(), Diagnostic> {
+        let runner = self.any()?;
+        for (_, parameter, buffer) in kept(&runner.plan, false) {
+            runner.save_parameter(&mut *self.device, parameter, buffer, &mut |_| Ok(()))?;
+        }
+        Ok(())
     }
 
     /// Sets the parameters that these tensors name, which must fit; the others stay.
@@ -334,43 +367,40 @@ impl Session {
             .iter()
             .map(|tensor| (&*tensor.name, tensor))
             .collect();
-        for buffers in &runner.plan.parameters {
-            let parameter = &buffers.parameter;
-            if let Some(tensor) = known.get(&*parameter.name.to_string()) {
-                runner.write_parameter(
-                    &mut *self.device,
-                    parameter,
-                    buffers.value,
-                    &tensor.values,
-                )?;
+        for (name, parameter, buffer) in kept(&runner.plan, true) {
+            if let Some(tensor) = known.get(&*name) {
+                let device = &mut *self.device;
+                runner.write_parameter(device, parameter, buffer, &tensor.values)?;
             }
         }
         Ok(())
     }
 
-    /// Sets all parameters. The caller has checked that they fit.
+    /// Sets all parameters, and with `state` the optimizer's state.
     ///
     /// # Errors
     /// E0602 tensors that are missing or of another shape; E0704 the device failed.
-    pub fn write(&mut self, tensors: &[Tensor]) -> Result<(), Diagnostic> {
+    pub fn write(&mut self, tensors: &[Tensor], state: bool) -> Result<(), Diagnostic> {
         let runner = self.any()?;
-        let plan = &runner.plan;
-        let mut misfits = Vec::new();
-        for buffers in &plan.parameters {
-            let parameter = &buffers.parameter;
-            let name = parameter.name.to_string();
-            match tensors.iter().find(|tensor| tensor.name == name) {
-                Some(tensor) if tensor.shape == parameter.shape => {}
-                Some(tensor) => misfits.push(format!(
-                    "`{}` is {:?} in the checkpoint and {:?} in the network",
-                    parameter.name, tensor.shape, parameter.shape
+        let known: HashMap<&str, &Tensor> = tensors
+            .iter()
+            .map(|tensor| (&*tensor.name, tensor))
+            .collect();
+        let wanted = kept(&runner.plan, state);
+        let misfits: Vec<String> = wanted
+            .iter()
+            .filter_map(|(name, parameter, _)| match known.get(&**name) {
+                Some(tensor) if tensor.shape == parameter.shape => None,
+                Some(tensor) => Some(format!(
+                    "`{name}` is {:?} in the checkpoint and {:?} in the network",
+                    tensor.shape, parameter.shape
                 )),
-                None => misfits.push(format!(
-                    "`{}`, {:?} in the network, is not in the checkpoint",
-                    parameter.name, parameter.shape
+                None => Some(format!(
+                    "`{name}`, {:?} in the network, is not in the checkpoint",
+                    parameter.shape
                 )),
-            }
-        }
+            })
+            .collect();
         if misfits.is_empty() {
             return self.write_some(tensors);
         }
@@ -379,7 +409,7 @@ impl Session {
             format!(
                 "{} of {} tensors do not fit the network",
                 misfits.len(),
-                plan.parameters.len()
+                wanted.len()
             ),
         );
         diagnostic.notes = misfits;
@@ -387,7 +417,10 @@ impl Session {
             .help("use the network that the checkpoint was made with, or train this one anew"))
     }
 
-    /// One training step on a batch: images `[batch, channels, height, width]`, already less their mean.
+    /// One mini-batch of a training step: images `[batch, channels, height, width]`, already less their mean. With
+    /// `updates` the parameters follow the gradients; without, those wait for the next mini-batch's.
+    ///
+    /// Where the loss is not finite nothing has changed; [`Self::trouble`] says why.
     ///
     /// # Errors
     /// E0704 the device failed.
@@ -399,26 +432,93 @@ impl Session {
         images: &[T],
         labels: &[i32],
         scalars: &Scalars,
+        updates: bool,
     ) -> Result<Step, Diagnostic> {
-        let runner = self
-            .training
-            .clone()
-            .expect("internal error: the session is not for training");
+        let runner = self.trainer();
         let plan = &runner.plan;
         let (Some(given), Some((losses, correct))) = (plan.labels, plan.loss) else {
             unreachable!("internal error: a training plan has a loss")
         };
         self.upload(&runner, images)?;
         runner.write_ints(&mut *self.device, given, labels)?;
-        runner.run_all(&mut *self.device, scalars)?;
+        runner.run(&mut *self.device, 0..plan.forward_steps, scalars)?;
         let losses = runner.read_reals(&mut *self.device, losses, self.batch)?;
         let correct = runner.read_ints(&mut *self.device, correct)?;
-        self.device.settle(runner.loaded)?;
         let images = self.batch as f64;
-        Ok(Step {
+        let step = Step {
             loss: losses.iter().sum::<f64>() / images,
             accuracy: f64::from(correct.iter().sum::<i32>()) / images,
-        })
+        };
+        if step.loss.is_finite() {
+            // The device goes on while the next images are made ready.
+            let end = if updates {
+                plan.steps.len()
+            } else {
+                plan.gradient_steps
+            };
+            runner.run(&mut *self.device, plan.forward_steps..end, scalars)?;
+            if updates {
+                self.device.settle(runner.loaded)?;
+            }
+        }
+        Ok(step)
+    }
+
+    fn trainer(&self) -> Runner {
+        self.training
+            .clone()
+            .expect("internal error: the session is not for training")
+    }
+
+    /// The plan of training.
+    ///
+    /// # Panics
+    /// Where the session is not for training.
+    pub fn training_plan(&self) -> Arc<Plan> {
+        self.trainer().plan
+    }
+
+    /// Where the first number that is not finite arises, in the step that gave a loss that is not: its images are given
+    /// again.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    ///
+    /// # Panics
+    /// Where the session is not for training.
+    pub fn trouble<T: Real>(
+        &mut self,
+        images: &[T],
+        scalars: &Scalars,
+    ) -> Result<Trouble, Diagnostic> {
+        let finite = |values: &[f64]| values.iter().all(|value| value.is_finite());
+        let runner = self.trainer();
+        let plan = &runner.plan;
+        let device = &mut *self.device;
+        // The way back goes from the last layer to the first, and takes what is not finite with it.
+        for buffers in plan.parameters.iter().rev() {
+            let parameter = &buffers.parameter;
+            if parameter.role.is_learned()
+                && !finite(&runner.read_parameter(device, parameter, buffers.value)?)
+            {
+                return Ok(Trouble::Parameter(parameter.name.to_string()));
+            }
+        }
+        self.upload(&runner, images)?;
+        let forward = &plan.steps[..plan.forward_steps];
+        for (at, step) in forward.iter().enumerate() {
+            runner.run(&mut *self.device, at..at + 1, scalars)?;
+            let Some(layer) = step.layer else { continue };
+            let output = plan.outputs[layer];
+            let is_last = forward[at + 1..].iter().all(|s| s.layer != Some(layer));
+            let writes = step
+                .buffers()
+                .any(|(id, access)| id == output.0 && access != Access::Read);
+            if is_last && writes && !finite(&runner.read_tensor(&mut *self.device, output)?) {
+                return Ok(Trouble::Output(self.graph.nodes[layer].name.to_string()));
+            }
+        }
+        Ok(Trouble::Loss)
     }
 
     /// The logits of up to a batch of images, `[images, classes]`.
@@ -455,6 +555,21 @@ impl Session {
         self.device
             .write(runner.loaded, buffer, bytemuck::cast_slice(&physical))
     }
+}
+
+/// What a checkpoint has of a plan: names, parameters and buffers; with `state` the optimizer's too.
+fn kept(plan: &Plan, state: bool) -> Vec<(String, &Parameter, BufferId)> {
+    let of = |buffers: &'_ ParameterBuffers| {
+        let own = (buffers.parameter.name.to_string(), buffers.value);
+        let more = buffers.state.iter().filter(|_| state);
+        let more = more.map(|&id| (plan.buffer(id).name.to_string(), id));
+        [own].into_iter().chain(more).collect::<Vec<_>>()
+    };
+    let all = plan.parameters.iter().flat_map(|buffers| {
+        let named = of(buffers).into_iter();
+        named.map(|(name, id)| (name, &buffers.parameter, id))
+    });
+    all.collect()
 }
 
 /// A parameter's initial values, logical.

@@ -1,38 +1,45 @@
 //! The training loop.
+//!
+//! Owns: what comes after what: steps, tests, checkpoints, the end. A step is a function of the seed, its number and the
+//! parameters before it, so a run that goes on from a checkpoint gives the bits of one that never stopped. Nothing that
+//! goes wrong on the way loses more than the steps since the last checkpoint: a disk that is full is told of and tried
+//! again, images that can no longer be read end the training with a checkpoint.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::config::{Best, Config};
+use crate::config::{Best, Config, Every, Unit, Weights};
 use crate::data::{self, Dataset, Mean, Order};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::op::emit::Scalars;
 use crate::op::real::{Precision, Real};
 
-use super::evaluate::{Evaluation, evaluate};
+use super::evaluate::{Evaluation, evaluate_until};
 use super::folder::RunFolder;
 use super::schedule::learning_rate;
-use super::session::Session;
+use super::session::{Session, Trouble, optimizer};
+use super::state::{Circumstances, State, Test, facts};
 
 /// One step's figures, and a line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Steps done, this one included.
     pub step: u64,
     /// The epoch, from 1.
     pub epoch: u64,
-    /// The loss, averaged over the batch, before the step's update.
+    /// The loss, averaged over the images of the step, before its update.
     pub loss: f64,
-    /// The share of the batch that was right.
+    /// The share of them that was right.
     pub accuracy: f64,
-    /// Images a second over this step, data included.
+    /// Images a second over this step, data included. Of a step whose way back the device still computes, the next one
+    /// bears the rest.
     pub images_per_second: f64,
     /// The learning rate.
     pub learning_rate: f64,
-    /// Seconds since the training began.
+    /// Seconds that the training has taken, all sittings together.
     pub seconds: f64,
     /// The loss on the test set, on the last step of an epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,11 +55,13 @@ pub trait Watcher {
     fn step(&mut self, metrics: &Metrics);
     /// After every epoch.
     fn epoch(&mut self, metrics: &Metrics, evaluation: &Evaluation);
+    /// When something went wrong that the training goes on after.
+    fn warn(&mut self, fault: &Diagnostic);
 }
 
 /// What a training needs.
 pub struct Training<'a> {
-    /// The network on its device.
+    /// The network on its device, with the parameters of [`Self::state`].
     pub session: &'a mut Session,
     /// The resolved configuration.
     pub config: &'a Config,
@@ -62,24 +71,53 @@ pub struct Training<'a> {
     pub test: &'a Dataset,
     /// Subtracted from every image.
     pub mean: &'a Mean,
-    /// The order of the images.
+    /// The order of the images, in steps of `batch * accumulate`.
     pub order: Order,
     /// Where everything is kept.
     pub folder: &'a mut RunFolder,
+    /// Where the training stands.
+    pub state: State,
+    /// What its numbers depend on beside all this.
+    pub about: &'a Circumstances,
     /// The number of a signal that asks to stop, 0 while there is none.
     pub stop: &'a AtomicI32,
 }
 
 /// How a training ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum End {
-    /// All epochs are done; the last evaluation.
-    Finished(Evaluation),
+    /// All epochs are done, or `train.stop_after` has ended it; the last test, and the epochs done.
+    Finished(Test, u64),
     /// A signal asked to stop; a checkpoint is written.
     Stopped {
         /// The signal's number.
         signal: i32,
     },
+}
+
+/// When numbered checkpoints are due.
+struct Timer {
+    every: Every,
+    /// When the last one was written: a clock that nobody can set back.
+    at: Instant,
+    step: u64,
+}
+
+impl Timer {
+    fn is_due(&self, step: u64, per_epoch: u64) -> bool {
+        let Every { count, unit } = self.every;
+        let steps = |each: u64| step.is_multiple_of(count.saturating_mul(each));
+        let seconds =
+            |each: u64| self.at.elapsed() >= Duration::from_secs(count.saturating_mul(each));
+        step > self.step
+            && match unit {
+                Unit::Steps => steps(1),
+                Unit::Epochs => steps(per_epoch),
+                Unit::Seconds => seconds(1),
+                Unit::Minutes => seconds(60),
+                Unit::Hours => seconds(3600),
+            }
+    }
 }
 
 impl Training<'_> {
@@ -91,7 +129,8 @@ impl Training<'_> {
     /// Trains to the end.
     ///
     /// # Errors
-    /// E0801 a loss that is not finite; E0704 the device failed; E0901 the folder cannot be written.
+    /// E0801 a loss that is not finite; E0704 the device failed; E0603 another run has taken the folder; E0901 the final
+    /// parameters cannot be written; those of reading images.
     pub fn run(self, watcher: &mut dyn Watcher) -> Result<End, Diagnostic> {
         match self.session.precision {
             Precision::F32 => self.run_real::<f32>(watcher),
@@ -100,118 +139,284 @@ impl Training<'_> {
     }
 
     fn run_real<T: Real>(mut self, watcher: &mut dyn Watcher) -> Result<End, Diagnostic> {
-        let config = self.config;
-        let per_epoch = self.order.steps_per_epoch();
+        let (per_epoch, total) = (self.order.steps_per_epoch(), self.steps());
         let mut images = vec![T::zero(); self.session.batch * self.train.shape().elements()];
-        let start = Instant::now();
-        let mut best: Option<f64> = None;
-        let mut last = None;
-        let mut saved = Instant::now();
-        for epoch in 0..config.train.epochs {
-            let rate = learning_rate(&config.optimizer, epoch);
-            for at in 0..per_epoch {
-                let (step, begin) = (epoch * per_epoch + at, Instant::now());
-                let indices = self.order.batch(step);
-                data::gather(
-                    self.train,
-                    &indices,
-                    self.mean,
-                    config.data.scale,
-                    &mut images,
-                )?;
-                let labels: Vec<i32> = indices
-                    .iter()
-                    .map(|&i| self.train.labels()[i as usize] as i32)
-                    .collect();
-                let scalars = Scalars {
-                    learning_rate: rate,
-                    step: step as u32,
-                    seed: config.train.seed,
-                    images: labels.len() as u32,
+        let begun = Instant::now();
+        let before = self.state.seconds;
+        let mut timer = Timer {
+            every: self.config.train.checkpoint.every,
+            at: begun,
+            step: self.state.step,
+        };
+        loop {
+            let seconds = || before + begun.elapsed().as_secs_f64();
+            let signal = self.stop.load(Ordering::Relaxed);
+            if signal != 0 {
+                // A checkpoint that cannot be written is an error here: it is what was promised.
+                self.state.seconds = seconds();
+                self.save(false, None)?;
+                return Ok(End::Stopped { signal });
+            }
+            if self.state.step > self.state.tested * per_epoch
+                && self.state.step.is_multiple_of(per_epoch)
+            {
+                let (test, scale) = (self.test, self.config.data.scale);
+                let evaluation = evaluate_until(self.session, test, self.mean, scale, self.stop)
+                    .map_err(|fault| self.interrupted(fault))?;
+                let Some(evaluation) = evaluation else {
+                    continue;
                 };
-                let result = self.session.step(&images, &labels, &scalars)?;
-                let mut metrics = Metrics {
-                    step: step + 1,
-                    epoch: epoch + 1,
-                    loss: result.loss,
-                    accuracy: result.accuracy,
-                    images_per_second: labels.len() as f64 / begin.elapsed().as_secs_f64(),
-                    learning_rate: rate,
-                    seconds: start.elapsed().as_secs_f64(),
-                    test_loss: None,
-                    test_accuracy: None,
-                };
-                if !result.loss.is_finite() {
-                    return Err(not_finite(
-                        &metrics,
-                        &self.folder.path().display().to_string(),
-                    ));
-                }
-                if at + 1 == per_epoch {
-                    let evaluation =
-                        evaluate(self.session, self.test, self.mean, config.data.scale)?;
-                    metrics.test_loss = Some(evaluation.loss);
-                    metrics.test_accuracy = Some(evaluation.accuracy);
-                    metrics.seconds = start.elapsed().as_secs_f64();
-                    self.write_metrics(&metrics)?;
-                    watcher.step(&metrics);
-                    watcher.epoch(&metrics, &evaluation);
-                    let figure = if config.train.best == Best::Loss {
-                        -evaluation.loss
-                    } else {
-                        evaluation.accuracy
-                    };
-                    let better = best.is_none_or(|best| figure > best);
-                    self.save(step + 1, better)?;
-                    saved = Instant::now();
-                    best = if better { Some(figure) } else { best };
-                    last = Some(evaluation);
-                } else {
-                    self.write_metrics(&metrics)?;
-                    watcher.step(&metrics);
-                }
-                let signal = self.stop.load(Ordering::Relaxed);
-                if signal != 0 && step + 1 < per_epoch * config.train.epochs {
-                    self.save(step + 1, false)?;
-                    return Ok(End::Stopped { signal });
-                }
-                if saved.elapsed() > Duration::from_mins(10) {
-                    self.save(step + 1, false)?;
-                    saved = Instant::now();
+                let better = self.tested(&evaluation, seconds(), watcher)?;
+                let done = self.state.step == total || self.state.ended;
+                let due = timer.is_due(self.state.step, per_epoch) && !done;
+                self.keep(better, due, &mut timer, watcher)?;
+            }
+            if self.state.step >= total || self.state.ended {
+                break;
+            }
+            let metrics = self.step(&mut images, &seconds)?;
+            watcher.step(&metrics);
+            if self.state.step.is_multiple_of(per_epoch) {
+                self.state.untested = Some(metrics);
+            } else {
+                self.write_metrics(&metrics, watcher);
+                if timer.is_due(self.state.step, per_epoch) {
+                    self.keep(false, true, &mut timer, watcher)?;
                 }
             }
         }
-        let session = &mut *self.session;
-        self.folder
-            .finish(|path| session.save(path, false, &BTreeMap::new()))?;
-        let Some(evaluation) = last else {
-            return Err(Diagnostic::error(
-                Code::E0404,
-                "a training of 0 epochs trains nothing",
-            ));
-        };
-        Ok(End::Finished(evaluation))
+        self.finish(watcher)
     }
 
-    fn write_metrics(&mut self, metrics: &Metrics) -> Result<(), Diagnostic> {
+    /// One step: its mini-batches, and the update.
+    fn step<T: Real>(
+        &mut self,
+        images: &mut [T],
+        seconds: &dyn Fn() -> f64,
+    ) -> Result<Metrics, Diagnostic> {
+        let (config, begin, step) = (self.config, Instant::now(), self.state.step);
+        let per_epoch = self.order.steps_per_epoch();
+        let rate = learning_rate(config, per_epoch, step, &self.state.course);
+        let optimizer = optimizer(config);
+        let indices = self.order.batch(step);
+        let parts = indices.chunks(self.session.batch);
+        let (count, mut loss, mut accuracy) = (parts.len(), 0.0, 0.0);
+        for (part, indices) in parts.enumerate() {
+            data::gather(self.train, indices, self.mean, config.data.scale, images)
+                .map_err(|fault| self.interrupted(fault))?;
+            let labels: Vec<i32> = indices
+                .iter()
+                .map(|&i| self.train.labels()[i as usize] as i32)
+                .collect();
+            let scalars = Scalars {
+                // Dropout draws anew in every mini-batch.
+                step: (step * count as u64 + part as u64) as u32,
+                seed: config.train.seed,
+                images: labels.len() as u32,
+                ..optimizer.scalars(rate, step)
+            };
+            let last = part + 1 == count;
+            let result = self.session.step(&*images, &labels, &scalars, last)?;
+            if !result.loss.is_finite() {
+                let trouble = self.session.trouble(&*images, &scalars)?;
+                return Err(self.not_finite(result.loss, &trouble));
+            }
+            loss += result.loss / count as f64;
+            accuracy += result.accuracy / count as f64;
+        }
+        self.state.step += 1;
+        self.state.seconds = seconds();
+        Ok(Metrics {
+            step: step + 1,
+            epoch: step / per_epoch + 1,
+            loss,
+            accuracy,
+            images_per_second: indices.len() as f64 / begin.elapsed().as_secs_f64(),
+            learning_rate: rate,
+            seconds: self.state.seconds,
+            test_loss: None,
+            test_accuracy: None,
+        })
+    }
+
+    /// Takes in an epoch's test; whether it is the best so far.
+    fn tested(
+        &mut self,
+        evaluation: &Evaluation,
+        seconds: f64,
+        watcher: &mut dyn Watcher,
+    ) -> Result<bool, Diagnostic> {
+        self.state.seconds = seconds;
+        if !evaluation.loss.is_finite() {
+            // The last update is what has not been looked at.
+            return Err(match self.session.check() {
+                Err(fault) => self.spoilt(fault),
+                Ok(()) => self.not_finite(evaluation.loss, &Trouble::Loss),
+            });
+        }
+        let mut metrics = self
+            .state
+            .untested
+            .take()
+            .expect("internal error: an epoch's last step has figures");
+        metrics.test_loss = Some(evaluation.loss);
+        metrics.test_accuracy = Some(evaluation.accuracy);
+        metrics.seconds = seconds;
+        self.write_metrics(&metrics, watcher);
+        watcher.epoch(&metrics, evaluation);
+        self.state.tested += 1;
+        self.state.test = Some(Test {
+            accuracy: evaluation.accuracy,
+            loss: evaluation.loss,
+        });
+        let figure = match self.config.train.best {
+            Best::Loss => -evaluation.loss,
+            Best::Accuracy => evaluation.accuracy,
+        };
+        let better = self.state.best.is_none_or(|best| figure > best);
+        if better {
+            self.state.best = Some(figure);
+        }
+        self.state.course.epoch(self.config, evaluation.loss);
+        self.state.ended = self.state.course.ends(self.config);
+        Ok(better)
+    }
+
+    /// Writes a checkpoint, numbered where that is due. What keeps it from being written is told, and the training goes on.
+    fn keep(
+        &mut self,
+        best: bool,
+        due: bool,
+        timer: &mut Timer,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(), Diagnostic> {
+        let number = due.then_some((self.state.step, self.config.train.checkpoint.keep));
+        match self.save(best, number) {
+            Err(fault) if fault.code == Code::E0901 => watcher.warn(&self.still(fault)),
+            other => other?,
+        }
+        if due {
+            (timer.at, timer.step) = (Instant::now(), self.state.step);
+        }
+        Ok(())
+    }
+
+    /// A fault in writing, with what becomes of the training.
+    fn still(&self, fault: Diagnostic) -> Diagnostic {
+        let last = match self.folder.last() {
+            Some(last) => format!("the last good one is `{}`", last.display()),
+            None => "there is none yet".into(),
+        };
+        fault.note(format!(
+            "training goes on and tries again at the next checkpoint; {last}"
+        ))
+    }
+
+    /// Ends a training whose images can no longer be read: what it has learned is kept.
+    fn interrupted(&mut self, fault: Diagnostic) -> Diagnostic {
+        if fault.code == Code::E0704 {
+            return fault;
+        }
+        match self.save(false, None) {
+            Ok(()) => fault.note(format!(
+                "the {} steps so far are kept: `netc train --resume {}` goes on",
+                self.state.step,
+                self.folder.path().display()
+            )),
+            Err(other) => fault.note(other.message),
+        }
+    }
+
+    fn write_metrics(&mut self, metrics: &Metrics, watcher: &mut dyn Watcher) {
         let line = serde_json::to_string(metrics).expect("internal error: metrics are numbers");
-        self.folder.metrics(&line)
+        if let Err(fault) = self.folder.metrics(&line) {
+            watcher.warn(&fault.note("training goes on; such lines are kept and tried again"));
+        }
     }
 
     /// Writes checkpoints that training could go on from.
-    fn save(&mut self, steps: u64, best: bool) -> Result<(), Diagnostic> {
-        let facts = BTreeMap::from([
-            ("step".to_owned(), steps.to_string()),
-            ("seed".to_owned(), self.config.train.seed.to_string()),
-        ]);
+    fn save(&mut self, best: bool, number: Option<(u64, u64)>) -> Result<(), Diagnostic> {
+        self.folder.hold()?;
+        let facts = facts(&self.state, self.config.train.seed, self.about);
+        let session = &mut *self.session;
+        let saved = self
+            .folder
+            .checkpoint(|path| session.save(path, true, &facts), best, number);
+        saved.map_err(|fault| match fault.code {
+            Code::E0801 => self.spoilt(fault),
+            _ => fault,
+        })
+    }
+
+    fn finish(self, watcher: &mut dyn Watcher) -> Result<End, Diagnostic> {
+        if self.folder.hold()? {
+            watcher.warn(&Diagnostic::warning(
+                Code::E0901,
+                format!(
+                    "`{}` had vanished and is made again",
+                    self.folder.path().display()
+                ),
+            ));
+        }
         let session = &mut *self.session;
         self.folder
-            .checkpoint(|path| session.save(path, true, &facts), best)
+            .finish(|path| session.save(path, false, &BTreeMap::new()))
+            .map_err(|fault| {
+                fault.note(format!(
+                    "`netc train --resume {}` goes on from the last checkpoint",
+                    self.folder.path().display()
+                ))
+            })?;
+        match self.state.test {
+            Some(test) => Ok(End::Finished(test, self.state.tested)),
+            None => Err(Diagnostic::error(
+                Code::E0404,
+                "a training of 0 epochs trains nothing",
+            )),
+        }
     }
-}
 
-fn not_finite(metrics: &Metrics, folder: &str) -> Diagnostic {
-    Diagnostic::error(Code::E0801, format!("the loss is {} at step {} (epoch {})", metrics.loss, metrics.step, metrics.epoch))
-        .note(if metrics.epoch > 1 { format!("the last good checkpoint is `{folder}/checkpoints/last.safetensors`") } else { "there is no checkpoint yet".into() })
-        .help(format!("try a lower rate, `--set optimizer.learning_rate={}`, or other initial weights, `--set init.weights=he`", metrics.learning_rate / 10.0))
+    /// The update before this step has made a parameter no number.
+    fn spoilt(&self, fault: Diagnostic) -> Diagnostic {
+        let name = fault.message.split('`').nth(1).unwrap_or_default();
+        self.not_finite(f64::NAN, &Trouble::Parameter(name.to_owned()))
+    }
+
+    fn not_finite(&self, loss: f64, trouble: &Trouble) -> Diagnostic {
+        let (config, step) = (self.config, self.state.step + 1);
+        let epoch = self.state.step / self.order.steps_per_epoch() + 1;
+        let place = match trouble {
+            Trouble::Parameter(name) => {
+                format!(
+                    "the first number that is not finite is in `{name}`: the update of step {} was too large",
+                    step - 1
+                )
+            }
+            Trouble::Output(name) => format!(
+                "the first number that is not finite is in the output of `{name}`: the numbers grow from layer to layer"
+            ),
+            Trouble::Loss => "all layers' outputs are finite; only the loss is not".into(),
+        };
+        let last = match self.folder.last() {
+            Some(last) => format!("the last good checkpoint is `{}`", last.display()),
+            None => "there is no checkpoint yet".into(),
+        };
+        let rate = config.optimizer.learning_rate / 10.0;
+        let mut tries = vec![format!(
+            "a lower rate, `--set optimizer.learning_rate={rate}`"
+        )];
+        if config.init.weights != Weights::He {
+            tries.push("other initial weights, `--set init.weights=he`".into());
+        }
+        if config.train.clip == 0.0 {
+            tries.push("a limit of the gradient's norm, `--set train.clip=1`".into());
+        }
+        Diagnostic::error(
+            Code::E0801,
+            format!("the loss is {loss} at step {step} (epoch {epoch})"),
+        )
+        .note(place)
+        .note(last)
+        .help(format!("try {}", tries.join(", or ")))
+    }
 }

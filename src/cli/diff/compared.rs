@@ -12,7 +12,7 @@ use crate::diff::{self, Diff};
 use crate::ir::Graph;
 use crate::op::Recipe;
 use crate::op::emit::Machine;
-use crate::op::optimizer::Sgd;
+use crate::op::optimizer::Optimizer;
 use crate::op::shape::Shape;
 use crate::plan::lower::{Options, lower};
 use crate::source::Source;
@@ -39,7 +39,7 @@ pub struct Against {
     /// The machine of the plans.
     pub machine: Machine,
     /// The update rule of training.
-    pub optimizer: Sgd,
+    pub optimizer: Optimizer,
     /// Images of a batch.
     pub batch: usize,
     /// Whether the memory is asked for.

@@ -224,30 +224,18 @@ fn contradictions() {
 #[test]
 fn what_is_not_implemented_is_refused() {
     one_problem(
-        "[optimizer]\nkind = \"adam\"",
-        &[],
-        "E0403 \"\\\"adam\\\"\": `optimizer.kind = \"adam\"` is not implemented in this version",
-        "write `kind = \"sgd\"`",
-    );
-    one_problem(
         "[device]\nprecision = \"tf32\"",
         &[],
-        "E0403",
+        "E0403 \"\\\"tf32\\\"\": `device.precision = \"tf32\"` is not implemented in this version",
         "write `precision = \"f32\"` or `precision = \"f64\"`",
     );
     one_problem(
-        "[data]\naugment = { flip = true }",
-        &[],
-        "E0403 \"true\"",
-        "write `flip = false`",
-    );
-    one_problem(
         "",
-        &["optimizer.kind=adam"],
+        &["device.precision=tf32"],
         "E0403",
-        "write `optimizer.kind = \"sgd\"`",
+        "write `device.precision = \"f32\"` or `device.precision = \"f64\"`",
     );
-    let (config, _) = read("", &["optimizer.kind=adam", "train.accumulate=2"]);
-    assert_eq!(config.optimizer.kind, OptimizerKind::Adam);
-    assert_eq!(config.unsupported().len(), 2);
+    let (config, _) = read("", &["device.precision=tf32"]);
+    assert_eq!(config.device.precision, Precision::Tf32);
+    assert_eq!(config.unsupported().len(), 1);
 }

@@ -210,7 +210,9 @@ fn kinds(arguments: &[Argument], precision: Precision) -> Vec<(bool, u32)> {
     let kind = |argument: &Argument| match argument {
         Argument::Buffer(..) => (true, 8),
         Argument::Size(_) => (false, 8),
-        Argument::Scalar(Scalar::LearningRate) => (false, precision.bytes() as u32),
+        Argument::Scalar(Scalar::LearningRate | Scalar::StepSize | Scalar::Correction) => {
+            (false, precision.bytes() as u32)
+        }
         Argument::Scalar(_) | Argument::Int(_) => (false, 4),
     };
     arguments.iter().map(kind).collect()

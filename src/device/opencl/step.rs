@@ -76,17 +76,18 @@ impl Prepared {
     /// Sets the arguments that change from run to run.
     fn set(&self, values: &Scalars) -> Result<(), Failure> {
         for &(index, scalar) in &self.scalars {
-            match (scalar, self.precision) {
-                (Scalar::LearningRate, Precision::F32) => {
-                    set(&self.kernel, index, &(values.learning_rate as f32))
-                }
-                (Scalar::LearningRate, Precision::F64) => {
-                    set(&self.kernel, index, &values.learning_rate)
-                }
-                (Scalar::Step, _) => set(&self.kernel, index, &values.step),
-                (Scalar::SeedLow, _) => set(&self.kernel, index, &(values.seed as u32)),
-                (Scalar::SeedHigh, _) => set(&self.kernel, index, &((values.seed >> 32) as u32)),
-                (Scalar::Images, _) => set(&self.kernel, index, &values.images.cast_signed()),
+            let real = |value: f64| match self.precision {
+                Precision::F32 => set(&self.kernel, index, &(value as f32)),
+                Precision::F64 => set(&self.kernel, index, &value),
+            };
+            match scalar {
+                Scalar::LearningRate => real(values.learning_rate),
+                Scalar::StepSize => real(values.step_size),
+                Scalar::Correction => real(values.correction),
+                Scalar::Step => set(&self.kernel, index, &values.step),
+                Scalar::SeedLow => set(&self.kernel, index, &(values.seed as u32)),
+                Scalar::SeedHigh => set(&self.kernel, index, &((values.seed >> 32) as u32)),
+                Scalar::Images => set(&self.kernel, index, &values.images.cast_signed()),
             }?;
         }
         Ok(())

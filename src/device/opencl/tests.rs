@@ -148,6 +148,8 @@ fn with_kernel(plan: &mut Plan, change: fn(Kernel) -> Kernel) {
 
 const SCALARS: Scalars = Scalars {
     learning_rate: 0.5,
+    step_size: 0.0,
+    correction: 0.0,
     step: 3,
     seed: 0x0123_4567_89ab_cdef,
     images: 2,

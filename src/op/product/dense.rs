@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::activation::Function;
 use super::super::emit::{BufferId, Call, Element, Kernel, Ledger, Machine, Scalar, Site, Tensor};
 use super::super::limits::Class;
-use super::super::optimizer::Rule;
+use super::super::optimizer::Momentum;
 use super::super::view::View;
 use super::Product;
 use super::host::{BackwardWeight, Forward, FromTransposed, TransposeRows};
@@ -170,7 +170,7 @@ impl Product {
         self: &Arc<Self>,
         site: &Site,
         d_dst: Tensor,
-        (update, target): (Option<Rule>, BufferId),
+        (update, target): (Option<Momentum>, BufferId),
         machine: &Machine,
     ) -> Call {
         let panels = self.panels;

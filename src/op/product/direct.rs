@@ -6,7 +6,7 @@ use super::super::activation::Function;
 use super::super::emit::{BufferId, Call, Element, Kernel, Ledger, Machine, Scalar, Site, Tensor};
 use super::super::limits::Class;
 use super::super::name::Name;
-use super::super::optimizer::Rule;
+use super::super::optimizer::Momentum;
 use super::super::parameter::Panels;
 use super::super::view::{D_DST, D_SRC, DST, SRC, View};
 use super::host::{BackwardData, BackwardWeight, Forward, Transpose};
@@ -259,7 +259,7 @@ impl Product {
         self: &Arc<Self>,
         site: &Site,
         d_dst: Tensor,
-        rule: Rule,
+        rule: Momentum,
         machine: &Machine,
     ) -> Call {
         let kernel = self.direct_weight_kernel(d_dst, self.images(), 1, Some(rule), machine);
@@ -284,7 +284,7 @@ impl Product {
         d_dst: Tensor,
         chunk: usize,
         chunks: usize,
-        update: Option<Rule>,
+        update: Option<Momentum>,
         machine: &Machine,
     ) -> impl Fn() -> Kernel + Send + Sync + 'static {
         let (product, machine) = (Arc::clone(self), *machine);

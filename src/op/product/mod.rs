@@ -20,7 +20,7 @@ use super::activation::Function;
 use super::emit::{BufferId, Kernel, Ledger, Machine, Site, Slot, Tensor};
 use super::limits::Class;
 use super::name::Name;
-use super::optimizer::Rule;
+use super::optimizer::Momentum;
 use super::parameter::Panels;
 use super::shape::{Shape, Size, Window};
 use super::view::View;
@@ -297,7 +297,7 @@ impl Product {
 
     /// How the weights are updated where the step that knows their gradient does so: where that gradient is not a sum of
     /// parts. It is then never stored, which saves a fully connected layer as much memory as its weights take.
-    pub fn updates_itself(&self, weight: &Slot) -> Option<Rule> {
+    pub fn updates_itself(&self, weight: &Slot) -> Option<Momentum> {
         weight.update.filter(|_| self.images() == 1)
     }
 

@@ -114,9 +114,7 @@ impl Lowering<'_> {
                 self.through(layer, site, kept, &mut gradients);
             }
             gradients.done(Feed::Node(layer));
-            if !self.options.keep_gradients {
-                self.update(layer);
-            }
+            self.after_gradients(layer);
         }
         let input = gradients.input?;
         self.after.push(input.buffer);

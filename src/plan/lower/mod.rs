@@ -3,7 +3,7 @@
 //! Each layer is asked for its wishes (halos beside rows) first, so that the one who writes a tensor writes it in the
 //! layout that its readers want. The way back goes through the layers in reverse; gradients that nobody needs (of the
 //! input, before the first learned layer) are never computed. A parameter is updated as soon as its layer is through, so
-//! that gradients live shortly, unless [`Options::keep_gradients`].
+//! that gradients live shortly, unless [`Options::keep_gradients`] or an optimizer that waits for all of them.
 
 mod backward;
 mod forward;
@@ -18,8 +18,8 @@ use crate::ir::{Feed, Graph};
 use crate::op::activation::Function;
 use crate::op::emit::{BufferId, Element, Ledger, Machine, Tensor};
 use crate::op::layout::zero_halo;
-use crate::op::loss;
-use crate::op::optimizer::Sgd;
+use crate::op::loss::{self, Average};
+use crate::op::optimizer::Optimizer;
 use crate::op::view::View;
 use crate::op::{InPlace, Wishes};
 
@@ -47,7 +47,7 @@ pub struct Options {
     /// What follows the last layer.
     pub head: Head,
     /// The update rule; `None` plans no updates.
-    pub optimizer: Option<Sgd>,
+    pub optimizer: Option<Optimizer>,
     /// Whether the input's gradient is wanted.
     pub input_gradient: bool,
     /// Whether all gradients stay readable until the end, updates coming last.
@@ -61,7 +61,7 @@ pub struct Options {
 
 impl Options {
     /// A training step.
-    pub fn training(batch: usize, optimizer: Sgd) -> Self {
+    pub fn training(batch: usize, optimizer: Optimizer) -> Self {
         Self {
             mode: Mode::Training,
             batch,
@@ -280,7 +280,19 @@ impl<'a> Lowering<'a> {
                     )
                 });
                 zero_halo("d_output", None, d_logits, &self.machine, &mut self.ledger);
-                loss::cross_entropy(logits, given, loss, correct, d_logits, &mut self.ledger);
+                let average = Average {
+                    images: options.batch * options.optimizer.map_or(1, |o| o.accumulate),
+                    smoothing: options.optimizer.map_or(0.0, |o| o.smoothing),
+                };
+                loss::cross_entropy(
+                    logits,
+                    given,
+                    loss,
+                    correct,
+                    d_logits,
+                    average,
+                    &mut self.ledger,
+                );
                 labels = Some(given);
                 losses = Some((loss, correct));
             }
@@ -298,9 +310,9 @@ impl<'a> Lowering<'a> {
         if options.keep_gradients {
             let gradients = self.parameters.iter().filter_map(|p| p.gradient);
             self.after.extend(gradients);
-            for layer in 0..graph.nodes.len() {
-                self.update(layer);
-            }
+        }
+        if self.updates_last() {
+            self.updates();
         }
         let tensor_bytes = self.tensor_bytes();
         let parts = super::Parts {

@@ -19,14 +19,15 @@ use crate::op::emit::{Element, Ledger, Machine, Scalars, Site, Tensor};
 use crate::op::fully::Fully;
 use crate::op::join::{Concatenation, Sum};
 use crate::op::learned::Learned;
+use crate::op::loss;
 use crate::op::norm::local::LocalResponse;
 use crate::op::norm::meanvar::MeanVariance;
-use crate::op::optimizer::{Sgd, Target};
+use crate::op::optimizer::{Optimizer, Target};
 use crate::op::pool::{Pool, Reduction};
 use crate::op::real::Precision;
 use crate::op::shape::{Shape, Size, Window};
 use crate::op::view::View;
-use crate::op::{InitRule, Op, loss};
+use crate::op::{InitRule, Op};
 use crate::plan::lower::{Options, lower};
 use crate::plan::{Mode, Parts, Plan};
 use crate::run::runner::Runner;
@@ -360,7 +361,11 @@ impl Rig<'_> {
             ledger.buffer("loss", Element::Real, batch),
             ledger.buffer("correct", Element::Int, batch),
         );
-        loss::cross_entropy(z, labels, losses, correct, d_z, &mut ledger);
+        let average = loss::Average {
+            images: batch,
+            smoothing: 0.0,
+        };
+        loss::cross_entropy(z, labels, losses, correct, d_z, average, &mut ledger);
         loss::softmax(z, p, &mut ledger);
         let runner = self.load(device, self.assemble(ledger, batch, z))?;
         runner.write_tensor(device, (z.buffer, view), &x.data)?;
@@ -398,16 +403,17 @@ impl Rig<'_> {
             ledger.tensor("g", view),
         );
         let attributes = &self.case.attrs;
-        let rule = Sgd {
-            momentum: number(attributes, "momentum", 0.0),
-            weight_decay: number(attributes, "weight_decay", 0.0),
-            decay_biases: true,
-        };
+        let optimizer = Optimizer::sgd(
+            number(attributes, "momentum", 0.0),
+            number(attributes, "weight_decay", 0.0),
+        );
         let target = Target {
             value: w.buffer,
             gradient: g.buffer,
             count,
-            rule: rule.rule(v.buffer, true),
+            rule: optimizer.rule(&[v.buffer], true),
+            factor: None,
+            clears: false,
         };
         target.update("w".into(), None, &self.machine, &mut ledger);
         let runner = self.load(device, self.assemble(ledger, 1, w))?;

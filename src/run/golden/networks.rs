@@ -14,7 +14,7 @@ use crate::diagnostic::Diagnostic;
 use crate::ir::{self, Graph};
 use crate::op::Op;
 use crate::op::emit::Scalars;
-use crate::op::optimizer::Sgd;
+use crate::op::optimizer::Optimizer;
 use crate::op::parameter::{Parameter, Role};
 use crate::op::shape::Shape;
 use crate::plan::lower::{Options, lower};
@@ -85,10 +85,13 @@ impl Rig<'_> {
         let (case, attributes) = (self.case, &self.case.attrs);
         let (batch, shape) = batch_of(&self.input("x1")?.shape);
         let graph = self.graph(shape)?;
-        let optimizer = Sgd {
-            momentum: number(attributes, "momentum", 0.0),
-            weight_decay: number(attributes, "weight_decay", 0.0),
+        let (momentum, decay) = (
+            number(attributes, "momentum", 0.0),
+            number(attributes, "weight_decay", 0.0),
+        );
+        let optimizer = Optimizer {
             decay_biases,
+            ..Optimizer::sgd(momentum, decay)
         };
         let options = Options {
             input_gradient: true,

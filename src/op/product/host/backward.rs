@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::super::super::emit::{HostBuffers, RealRoutine, Scalars, elements, elements_mut, take};
-use super::super::super::optimizer::Rule;
+use super::super::super::optimizer::Momentum;
 use super::super::super::parameter::{Layout, Panels};
 use super::super::super::real::Real;
 use super::super::super::vector::vectorized;
@@ -38,7 +38,7 @@ pub struct BackwardWeight {
     /// Images of a chunk.
     pub chunk: usize,
     /// The update of the weights, in place of writing their gradient: with one image only.
-    pub update: Option<Rule>,
+    pub update: Option<Momentum>,
 }
 
 /// `d_bias`, one part a chunk of rows.
@@ -213,7 +213,7 @@ const UPDATED: usize = 1 << 17;
 
 impl BackwardWeight {
     /// Changes the weights by their gradient, some rows of a panel at a time.
-    fn update<T: Real>(&self, rule: &Rule, buffers: HostBuffers<'_, '_>, scalars: &Scalars) {
+    fn update<T: Real>(&self, rule: &Momentum, buffers: HostBuffers<'_, '_>, scalars: &Scalars) {
         let [src, d_dst, value, velocity] = take(buffers);
         let (src, d_dst): (&[T], &[T]) = (elements(src), elements(d_dst));
         let (value, velocity): (&mut [T], &mut [T]) = (elements_mut(value), elements_mut(velocity));

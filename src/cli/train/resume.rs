@@ -1,0 +1,109 @@
+//! `netc train --resume RUN`: what is taken from the run, and what may be changed.
+
+use std::path::Path;
+
+use super::super::{Failure, Output};
+use crate::config::{Config, KEYS};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::run::folder::{self, Settings};
+use crate::run::session::Tensor;
+use crate::run::state::{self, Circumstances, State};
+
+/// Settings that change how far and where a run is trained, but not what it is.
+const FREE: &[&str] = &[
+    "data.train",
+    "data.test",
+    "data.cache",
+    "data.workers",
+    "train.epochs",
+    "train.stop_after",
+    "train.checkpoint.every",
+    "train.checkpoint.keep",
+    "train.memory_limit",
+    "device.select",
+];
+
+/// A run that is to go on.
+pub struct Resumed {
+    /// What it was begun with, settings changed where that was asked for.
+    pub settings: Settings,
+    /// Where it stands: at step 0 where it has no checkpoint.
+    pub state: State,
+    /// Under what the checkpoint was written.
+    pub before: Option<Circumstances>,
+    /// The checkpoint's tensors.
+    pub tensors: Option<Vec<Tensor>>,
+    /// Whether it is done, and nothing was asked for beyond that.
+    pub is_finished: bool,
+}
+
+/// Reads a run that is to go on.
+///
+/// # Errors
+/// Those of [`folder::settings`] and [`folder::newest`]; E0405 a setting that would make it another run.
+pub fn read(run: &Path, sets: &[String], output: &Output) -> Result<Resumed, Failure> {
+    let begun = folder::settings(run, &[])?;
+    let settings = folder::settings(run, sets)?;
+    for key in KEYS {
+        if key.value(&settings.config) != key.value(&begun.config) && !FREE.contains(&key.path) {
+            return Err(settings
+                .config
+                .point(key.path, other(key.path, &begun.config, run))
+                .into());
+        }
+    }
+    let (checkpoint, damaged) = folder::newest(run)?;
+    for fault in damaged {
+        output.diagnostic(&Diagnostic {
+            severity: crate::diagnostic::Severity::Warning,
+            ..fault.note("an older checkpoint is taken: the steps since then are trained again")
+        });
+    }
+    let is_finished =
+        folder::is_finished(run) && settings.config.train.epochs == begun.config.train.epochs;
+    let Some(checkpoint) = checkpoint else {
+        return Ok(Resumed {
+            settings,
+            state: State::default(),
+            before: None,
+            tensors: None,
+            is_finished,
+        });
+    };
+    let Some((state, before)) = state::read(&checkpoint.facts) else {
+        let message = format!(
+            "the checkpoint of `{}` does not say where the training stood",
+            run.display()
+        );
+        let help = format!(
+            "begin a new run with its parameters: `netc train FILE --from {}`",
+            run.display()
+        );
+        return Err(Diagnostic::error(Code::E0601, message).help(help).into());
+    };
+    Ok(Resumed {
+        settings,
+        state,
+        before: Some(before),
+        tensors: Some(checkpoint.tensors),
+        is_finished,
+    })
+}
+
+/// E0405 for a setting that the run has otherwise.
+fn other(key: &str, begun: &Config, run: &Path) -> Diagnostic {
+    let own = KEYS
+        .iter()
+        .find(|known| known.path == key)
+        .map(|known| known.value(begun).to_string())
+        .unwrap_or_default();
+    Diagnostic::error(
+        Code::E0405,
+        format!("`{}` is trained with `{key} = {own}`", run.display()),
+    )
+    .note("a run that goes on keeps what makes its numbers; `train.epochs`, `train.stop_after`, `train.checkpoint`, the device and where the images are may change")
+    .help(format!(
+        "leave `{key}` out, or begin a new run with its parameters: `netc train FILE --from {}`",
+        run.display()
+    ))
+}

@@ -1,0 +1,369 @@
+//! Trainings that end before their end, in every way, and go on: to the bit.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use netc::random::{Purpose, Stream};
+use netc::run::checkpoint;
+use rand::RngExt as _;
+
+use crate::harness::{Netc, idx_set, long, number_of, tiny_training, write};
+
+/// Everything that has a state: momentum, running statistics, dropout, balance, and a rate that follows the losses.
+const NETWORK: &str =
+    "input 1x8x8\nC6 -> N(batch, affine) -> P -> F16(dropout=0.5) -> N(batch, affine) -> F3\n";
+const SETTINGS: [(&str, &str); 6] = [
+    ("train.batch", "7"),
+    ("train.epochs", "6"),
+    ("optimizer.kind", "adam"),
+    (
+        "optimizer.schedule",
+        "{ kind = \"plateau\", patience = 0, factor = 0.5, warmup = 1 }",
+    ),
+    ("train.checkpoint", "{ every = \"3 steps\", keep = 2 }"),
+    ("output.dir", "run"),
+];
+
+/// A training of [`NETWORK`] with all of [`SETTINGS`].
+fn training(device: &str) -> Netc {
+    let (images, labels) = idx_set(50, 3);
+    let mut netc = Netc::new()
+        .file("a.net", NETWORK)
+        .args(["train", "a.net", "--device", device]);
+    for part in ["train", "t10k"] {
+        netc = netc
+            .file(&format!("data/{part}-images-idx3-ubyte"), &images)
+            .file(&format!("data/{part}-labels-idx1-ubyte"), &labels);
+    }
+    netc = netc.set("data.train", "data").set("data.test", "data");
+    SETTINGS
+        .iter()
+        .fold(netc, |netc, (key, value)| netc.set(key, value))
+}
+
+/// Goes on with the run in a folder.
+fn resume(folder: &Path) -> Netc {
+    Netc::new()
+        .current(folder)
+        .args(["train", "--resume", "run"])
+}
+
+fn bytes(path: PathBuf) -> Vec<u8> {
+    fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The lines of a run's metrics without what a clock says.
+fn figures(run: &Path) -> Vec<serde_json::Value> {
+    let text = String::from_utf8(bytes(run.join("metrics.jsonl"))).unwrap();
+    let line = |line: &str| {
+        let mut figures: serde_json::Value = serde_json::from_str(line).unwrap();
+        let object = figures.as_object_mut().unwrap();
+        object.remove("seconds");
+        object.remove("images_per_second");
+        figures
+    };
+    text.lines().map(line).collect()
+}
+
+#[track_caller]
+fn same_run(whole: &Path, resumed: &Path) {
+    assert_eq!(figures(whole), figures(resumed));
+    let file = "final.safetensors";
+    assert!(
+        bytes(whole.join(file)) == bytes(resumed.join(file)),
+        "the final parameters differ"
+    );
+}
+
+/// Runs are killed at random moments and go on; some more than once.
+#[track_caller]
+fn kills(device: &str, count: u64, seed: u64) {
+    let whole = training(device).run();
+    whole.exits(0);
+    let steps = figures(&whole.path("run")).len() as u64;
+    let mut random = Stream::new(seed, Purpose::Init, 0, 0);
+    let mut done = 0;
+    while done < count {
+        let mut running = training(device).start();
+        let folder = loop {
+            // After some step's line, and then at any moment of the next ones.
+            let wait = random.random_range(0..2 * steps);
+            let reached = running.reaches(&format!("step {wait}/"));
+            std::thread::sleep(Duration::from_micros(random.random_range(0..3000)));
+            let folder = running.kill();
+            done += 1;
+            if done == count || !reached || random.random_range(0..3) > 0 {
+                break folder;
+            }
+            if !folder.path().join("run/config.toml").exists() {
+                break folder;
+            }
+            running = Netc::in_folder(folder)
+                .args(["train", "--resume", "run"])
+                .start();
+        };
+        if !folder.path().join("run/config.toml").exists() {
+            // It was killed before there was a run.
+            continue;
+        }
+        let outcome = Netc::in_folder(folder)
+            .args(["train", "--resume", "run"])
+            .run();
+        outcome.exits(0);
+        same_run(&whole.path("run"), &outcome.path("run"));
+    }
+}
+
+#[test]
+fn killed_runs_go_on_to_the_bit_on_the_host() {
+    kills(
+        "host",
+        number_of("NETC_KILLS", if long() { 50 } else { 6 }),
+        1,
+    );
+}
+
+#[test]
+fn killed_runs_go_on_to_the_bit_on_opencl() {
+    kills(
+        "cpu",
+        number_of("NETC_KILLS", if long() { 50 } else { 6 }),
+        2,
+    );
+}
+
+#[test]
+fn stopped_by_a_signal_and_gone_on_it_is_the_same_run() {
+    for signal in ["INT", "TERM"] {
+        let whole = training("host").run();
+        let mut running = training("host").start();
+        running.wait_for("step 10/");
+        running.signal(signal);
+        let stopped = running.wait();
+        stopped.exits(if signal == "INT" { 130 } else { 143 });
+        stopped.tells("netc train --resume run");
+        let more = resume(&stopped.path("")).run();
+        more.exits(0).tells("goes on after step");
+        same_run(&whole.path("run"), &stopped.path("run"));
+    }
+}
+
+#[test]
+fn more_epochs_are_those_of_a_longer_run() {
+    let whole = training("host").run();
+    let short = training("host").set("train.epochs", 2).run();
+    short.exits(0);
+    resume(&short.path(""))
+        .run()
+        .exits(0)
+        .tells("all 2 epochs are done");
+    let further = resume(&short.path("")).set("train.epochs", 6).run();
+    further.exits(0);
+    same_run(&whole.path("run"), &short.path("run"));
+    let config = String::from_utf8(bytes(short.path("run/config.toml"))).unwrap();
+    assert!(config.contains("epochs = 6"), "{config}");
+}
+
+#[test]
+fn without_a_checkpoint_it_begins_anew_and_a_finished_run_is_left_alone() {
+    let whole = training("host").run();
+    let before = bytes(whole.path("run/final.safetensors"));
+    resume(&whole.path("")).run().exits(0);
+    assert!(before == bytes(whole.path("run/final.safetensors")));
+    fs::remove_dir_all(whole.path("run/checkpoints")).unwrap();
+    fs::remove_file(whole.path("run/final.safetensors")).unwrap();
+    resume(&whole.path("")).run().exits(0).tells("after step 0");
+    assert!(before == bytes(whole.path("run/final.safetensors")));
+}
+
+/// Cuts a file short, or changes a byte in its middle.
+fn damage(path: &Path, cut: bool) {
+    let mut contents = bytes(path.to_path_buf());
+    let middle = contents.len() / 2;
+    if cut {
+        contents.truncate(middle);
+    } else {
+        contents[middle] ^= 1;
+    }
+    fs::write(path, contents).unwrap();
+}
+
+#[test]
+fn a_damaged_checkpoint_is_told_and_an_older_one_taken() {
+    let whole = training("host").run();
+    for cut in [true, false] {
+        let short = training("host").set("train.epochs", 3).run();
+        let run = short.path("run");
+        damage(&run.join("checkpoints/last.safetensors"), cut);
+        let outcome = resume(&short.path("")).set("train.epochs", 6).run();
+        outcome.exits(0);
+        assert!(
+            outcome.stderr.contains("warning[E0601]")
+                && outcome.stderr.contains("last.safetensors"),
+            "{}",
+            outcome.stderr
+        );
+        same_run(&whole.path("run"), &run);
+        for entry in fs::read_dir(run.join("checkpoints")).unwrap() {
+            damage(&entry.unwrap().path(), cut);
+        }
+        let outcome = resume(&short.path("")).set("train.epochs", 7).run();
+        outcome.fails("E0601", &["last.safetensors"]);
+    }
+}
+
+#[test]
+fn checkpoints_are_kept_by_their_number_and_the_best_stays() {
+    let outcome = training("host").run();
+    let mut names: Vec<String> = fs::read_dir(outcome.path("run/checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    // 42 steps: the last of them is `last` and `final`.
+    assert_eq!(
+        names,
+        [
+            "best.safetensors",
+            "last.safetensors",
+            "step-36.safetensors",
+            "step-39.safetensors"
+        ]
+    );
+    let best = figures(&outcome.path("run"))
+        .into_iter()
+        .filter(|line| line.get("test_accuracy").is_some())
+        .rev()
+        .max_by(|a, b| {
+            let of = |line: &serde_json::Value| line["test_accuracy"].as_f64().unwrap();
+            of(a).total_cmp(&of(b))
+        })
+        .unwrap();
+    let kept = checkpoint::read(&outcome.path("run/checkpoints/best.safetensors")).unwrap();
+    assert_eq!(kept.facts["step"], best["step"].to_string());
+}
+
+#[test]
+fn what_would_make_it_another_run_is_refused() {
+    let outcome = tiny_training().run();
+    let folder = outcome.path("");
+    resume(&folder)
+        .set("optimizer.learning_rate", 0.5)
+        .run()
+        .fails("E0405", &["optimizer.learning_rate = 0.01", "--from run"]);
+    resume(&folder)
+        .set("train.epochs", 1)
+        .run()
+        .fails("E0404", &["8 steps", "train.epochs=2"]);
+    resume(&folder).args(["a.net"]).run().exits(2);
+    resume(&folder).args(["--force"]).run().exits(2);
+    let nowhere = Netc::new().args(["train", "--resume", "nowhere"]).run();
+    nowhere.fails("E0501", &["nowhere"]);
+    let (images, labels) = idx_set(39, 2);
+    write(&folder.join("data/train-images-idx3-ubyte"), &images);
+    write(&folder.join("data/train-labels-idx1-ubyte"), &labels);
+    resume(&folder)
+        .set("train.epochs", 3)
+        .set("data.train", "data")
+        .run()
+        .fails("E0506", &["other ones"])
+        .renders("E0506-another-training-set");
+}
+
+#[test]
+fn another_device_goes_on_and_says_so() {
+    let outcome = tiny_training().run();
+    let more = resume(&outcome.path(""))
+        .set("train.epochs", 3)
+        .args(["--device", "cpu"])
+        .run();
+    more.exits(0)
+        .tells("no longer those of an uninterrupted run");
+    assert_eq!(figures(&outcome.path("run")).len(), 12);
+}
+
+#[test]
+fn a_run_that_is_at_work_is_left_alone() {
+    let netc = tiny_training().set("train.epochs", 1_000_000);
+    let folder = netc.folder().to_path_buf();
+    let mut first = netc.start();
+    first.wait_for("step 1/");
+    resume(&folder).run().fails("E0603", &["in use"]);
+    first.wait_for("step ");
+}
+
+/// Copies a folder.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_loses_no_checkpoint_and_no_step() {
+    // A checkpoint of about 100 KiB, of which there are five at most and a sixth that is written: 20 sizes of disk from
+    // one that takes nothing to one that takes nearly all.
+    let wide = "input 1x8x8\nF128(dropout=0.5) -> F3\n";
+    let on_disk = |bytes| {
+        training("host")
+            .file("a.net", wide)
+            .set("output.dir", "disk/run")
+            .on_disk(bytes)
+            .run()
+    };
+    let whole = on_disk(64 << 20);
+    whole.exits(0);
+    let (mut refused, mut went_on, mut unfinished) = (0, 0, 0);
+    for point in 0..20 {
+        let outcome = on_disk(4096 * (1 + 6 * point));
+        let full = outcome.stderr.contains("No space left on device");
+        assert!(full, "disk {point} is not full:\n{}", outcome.stderr);
+        let disk = format!(
+            "free space on the disk at `{}`",
+            outcome.path("disk").display()
+        );
+        assert!(outcome.stderr.contains(&disk), "{}", outcome.stderr);
+        let run = outcome.path("kept/run");
+        if !run.exists() {
+            outcome.fails("E0901", &["disk/run"]);
+            refused += 1;
+            continue;
+        }
+        let mut checkpoints = 0;
+        for entry in fs::read_dir(run.join("checkpoints")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            assert!(!name.starts_with('.'), "{name} is left behind");
+            checkpoint::read(&path).unwrap_or_else(|fault| panic!("{fault:?}"));
+            checkpoints += 1;
+        }
+        if checkpoints > 0 {
+            assert!(
+                outcome.stderr.contains("warning[E0901]"),
+                "{}",
+                outcome.stderr
+            );
+            went_on += 1;
+        }
+        if outcome.status != 0 {
+            outcome.fails("E0901", &["final.safetensors", "--resume"]);
+            unfinished += 1;
+        }
+        // On a disk with room it goes on to the same end.
+        copy(&run, &outcome.path("run"));
+        resume(&outcome.path("")).run().exits(0);
+        same_run(&whole.path("kept/run"), &outcome.path("run"));
+    }
+    assert!(
+        refused > 0 && went_on > 0 && unfinished > 0,
+        "{refused} {went_on} {unfinished}"
+    );
+}
