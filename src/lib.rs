@@ -22,7 +22,7 @@
 //!                 [cli]: the only part that prints
 //! ```
 //!
-//! A part uses only what stands before it in **source, random, diagnostic, file, syntax, op, ir, format, diff, plan, device,
+//! A part uses only what stands before it in **source, random, diagnostic, file, memory, syntax, op, ir, format, diff, plan, device,
 //! config, data, analysis, run, cli**, and not all of that: `config` knows only `source` and `diagnostic`, `data` knows
 //! nothing of graphs, plans or devices.
 //!
@@ -33,6 +33,7 @@
 //! | [`source`] | a user's text, byte spans, lines and columns | what the text is about |
 //! | [`diagnostic`] | the one error type, the stable codes, rendering, did-you-mean | who finds which error |
 //! | [`file`] | whole files, read and written in one piece | what is in them |
+//! | [`memory`] | how much memory the machine and this process have | what it is for |
 //! | [`random`] | the counter-based generator and what its streams are for | layers, images, distributions |
 //! | [`syntax`] | brackets, grammar, tree, the E01 errors | layer kinds and attributes: `C` is just a word |
 //! | [`op`] | each kind whole: attributes, shape rule, parameters, cost, kernels asked for, the same work in Rust | its neighbours, the plan, OpenCL |
@@ -42,7 +43,7 @@
 //! | [`plan`] | steps, layouts, lifetimes, the arena | how a step is run |
 //! | [`device`] | the two engines, compilation, program cache, device memory | networks |
 //! | [`config`] | the table of keys, defaults, ranges, reading and writing TOML | networks, data files, devices |
-//! | [`data`] | data sets, the mean, which image goes into which batch | graphs, plans, devices |
+//! | [`data`] | data sets, the mean, which image goes into which batch, how it is varied, batches prepared ahead | graphs, plans, devices |
 //! | [`analysis`] | what is expected before a run: signal at the start, cost, network and configuration together | engines, the terminal |
 //! | [`run`] | initial values, the training loop, evaluation, checkpoints, run folders, tuning, self-test, golden cases | the terminal |
 //! | [`cli`] | arguments, tables, progress, JSON, exit codes | how anything is computed |
@@ -112,7 +113,7 @@
 //!
 //! All of them are words of Philox4x32-10 streams ([`random`]), named by seed, purpose, object and step: initial values
 //! (the parameter's index), dropout (the layer, the training step), the order of a class's images, the order of the
-//! classes. Any word can be computed alone. So a dropout mask is never stored: forward and backward pass, host and
+//! classes, how a training image is varied (its place in the batch, the step). Any word can be computed alone. So a dropout mask is never stored: forward and backward pass, host and
 //! kernel draw the same word for the same element; and the images of a step follow from the step's number.
 //!
 //! # Memory
@@ -185,6 +186,7 @@ pub mod diff;
 pub mod file;
 pub mod format;
 pub mod ir;
+pub mod memory;
 pub mod op;
 pub mod plan;
 pub mod random;

@@ -65,11 +65,12 @@ pub enum Purpose {
     Dropout = 2,
     /// The order of the images of a class; object: the class, step: the cycle through its images.
     Shuffle = 3,
-    /// Augmentation (reserved).
+    /// How a training image is varied; object: its place in the batch, step: the training step. Which word is for what
+    /// stands in `data::augment`.
     Augment = 4,
     /// The order in which balanced batches go round the classes; object: 0, step: the round.
     Classes = 5,
-    /// The share of the training images held back for validation (reserved).
+    /// Which images of a class are held back for validation; object: the class, step: 0.
     Split = 6,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use netc::analysis::{self, Expected, input, warning};
 use netc::config::{Config, MeanOf, Scale};
-use netc::data::{self, Dataset, Mean, Part, gather};
+use netc::data::{self, Dataset, Loader, Part, Preparation, Survey};
 use netc::device::{self, Device};
 use netc::ir::{self, Graph};
 use netc::op::emit::{BufferId, Machine, Scalars};
@@ -241,14 +241,22 @@ impl Images {
     fn batch(&self, batch: usize) -> (Vec<f32>, Vec<i32>) {
         let set = &self.set;
         let indices: Vec<u32> = (0..batch).map(|i| (i * set.len() / batch) as u32).collect();
-        let labels = indices
-            .iter()
-            .map(|&i| set.labels()[i as usize] as i32)
-            .collect();
-        let mean = Mean::of(set, MeanOf::Pixel).unwrap();
-        let mut images = vec![0f32; batch * set.shape().elements()];
-        gather(set, &indices, &mean, self.config.data.scale, &mut images).unwrap();
-        (images, labels)
+        let data = &self.config.data;
+        let mean = set
+            .clone()
+            .survey(MeanOf::Pixel, &Survey::of(data))
+            .unwrap();
+        let preparation = Preparation {
+            set,
+            mean: &mean,
+            scale: data.scale,
+            augmentation: None,
+            parts: 1,
+            workers: 0,
+        };
+        let mut loader = Loader::new(&preparation, batch, 0..1, |_| indices.clone());
+        let batch = loader.next_batch().unwrap().clone();
+        (batch.images, batch.labels)
     }
 }
 

@@ -11,6 +11,7 @@ const ORDER: &[&str] = &[
     "random",
     "diagnostic",
     "file",
+    "memory",
     "syntax",
     "op",
     "ir",

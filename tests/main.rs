@@ -7,6 +7,7 @@ mod analysis;
 mod architecture;
 mod bad_input;
 mod cli;
+mod data;
 mod diff;
 mod edited_nets;
 mod explanations;

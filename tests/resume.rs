@@ -10,10 +10,16 @@ use rand::RngExt as _;
 
 use crate::harness::{Netc, idx_set, long, number_of, tiny_training, write};
 
-/// Everything that has a state: momentum, running statistics, dropout, balance, and a rate that follows the losses.
+/// Everything that has a state or is drawn: moments, running statistics, dropout, balance, variations of the images, and a
+/// rate that follows the losses of images that are held back.
 const NETWORK: &str =
     "input 1x8x8\nC6 -> N(batch, affine) -> P -> F16(dropout=0.5) -> N(batch, affine) -> F3\n";
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 8] = [
+    ("data.validation", "0.2"),
+    (
+        "data.augment",
+        "{ flip = true, shift = 1, brightness = 0.1 }",
+    ),
     ("train.batch", "7"),
     ("train.epochs", "6"),
     ("optimizer.kind", "adam"),
@@ -221,22 +227,22 @@ fn checkpoints_are_kept_by_their_number_and_the_best_stays() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    // 42 steps: the last of them is `last` and `final`.
+    // 30 steps: the last of them is `last` and `final`.
     assert_eq!(
         names,
         [
             "best.safetensors",
             "last.safetensors",
-            "step-36.safetensors",
-            "step-39.safetensors"
+            "step-24.safetensors",
+            "step-27.safetensors"
         ]
     );
     let best = figures(&outcome.path("run"))
         .into_iter()
-        .filter(|line| line.get("test_accuracy").is_some())
+        .filter(|line| line.get("validation_accuracy").is_some())
         .rev()
         .max_by(|a, b| {
-            let of = |line: &serde_json::Value| line["test_accuracy"].as_f64().unwrap();
+            let of = |line: &serde_json::Value| line["validation_accuracy"].as_f64().unwrap();
             of(a).total_cmp(&of(b))
         })
         .unwrap();

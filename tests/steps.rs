@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use netc::config::Config;
-use netc::data::{self, Dataset, Mean, Order, Part};
+use netc::data::{self, Dataset, Loader, Mean, Order, Part, Preparation, Survey};
 use netc::device;
 use netc::ir::{self, Graph};
 use netc::op::emit::{Machine, Scalars};
@@ -66,9 +66,11 @@ fn images() -> &'static (Dataset, Mean) {
     static IMAGES: OnceLock<(Dataset, Mean)> = OnceLock::new();
     IMAGES.get_or_init(|| {
         let config = config();
-        let set =
+        let mut set =
             data::open("fashion-mini", Part::Train, &config.data, None).expect("it is bundled");
-        let mean = Mean::of(&set, config.data.mean).expect("it is in memory");
+        let mean = set
+            .survey(config.data.mean, &Survey::of(&config.data))
+            .expect("it is in memory");
         (set, mean)
     })
 }
@@ -78,14 +80,19 @@ fn losses<T: Real>(network: &str, device: &str, steps: u32) -> Vec<f64> {
     let mut session = session(network, device, T::PRECISION);
     let ((set, mean), config) = (images(), config());
     let mut order = Order::new(set.labels(), (BATCH, 1), true, SEED).expect("enough images");
-    let mut pixels = vec![T::zero(); BATCH * set.shape().elements()];
+    let preparation = Preparation {
+        set,
+        mean,
+        scale: config.data.scale,
+        augmentation: None,
+        parts: 1,
+        workers: 0,
+    };
+    let mut loader = Loader::<T>::new(&preparation, BATCH, 0..u64::from(steps), |step| {
+        order.batch(step)
+    });
     let mut step = |step: u32| {
-        let indices = order.batch(u64::from(step));
-        data::gather(set, &indices, mean, config.data.scale, &mut pixels).expect("it is in memory");
-        let labels: Vec<i32> = indices
-            .iter()
-            .map(|&i| set.labels()[i as usize] as i32)
-            .collect();
+        let batch = loader.next_batch().expect("it is in memory");
         let scalars = Scalars {
             learning_rate: config.optimizer.learning_rate,
             step,
@@ -94,7 +101,7 @@ fn losses<T: Real>(network: &str, device: &str, steps: u32) -> Vec<f64> {
             ..Scalars::default()
         };
         session
-            .step(&pixels, &labels, &scalars, true)
+            .step(&batch.images, &batch.labels, &scalars, true)
             .expect("it runs")
             .loss
     };

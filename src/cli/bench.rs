@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::files::NetworkFile;
+use super::bench_data;
+use super::files::MaybeNetwork;
 use super::job::{MOST_AT_ONCE, Setting, planned};
 use super::progress::compiling;
 use super::table::{Align, Table};
@@ -22,7 +23,10 @@ use crate::run::session::{Session, optimizer};
 #[derive(Debug, Args)]
 pub struct Bench {
     #[command(flatten)]
-    network: NetworkFile,
+    network: MaybeNetwork,
+    /// Loads a data set's images as a training does, and measures only that; a network gives the input's shape
+    #[arg(long, value_name = "SET")]
+    data: Option<String>,
     #[command(flatten)]
     setting: Setting,
     /// Every step of the plan, not only every layer
@@ -31,7 +35,7 @@ pub struct Bench {
     /// Windows that are measured; their median counts
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     windows: u32,
-    /// How long a window is
+    /// How long a window is, and how long data is loaded at least
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
     /// One JSON object on stdout
@@ -102,7 +106,20 @@ struct Row {
 impl Bench {
     /// Runs it.
     pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        let opened = self.setting.open(&self.network, &self.running, output)?;
+        let network = self.network.given();
+        if let Some(data) = &self.data {
+            let setting = self.setting.data(network.as_ref(), &self.running, output)?;
+            let Some((config, input)) = setting else {
+                return Ok(PROBLEMS);
+            };
+            return bench_data::run(data, &config, input, self.seconds, self.json, output);
+        }
+        let Some(network) = network else {
+            return Err(Failure::Usage(
+                "a network is needed: FILE or --expr; or --data SET, to measure only data".into(),
+            ));
+        };
+        let opened = self.setting.open(&network, &self.running, output)?;
         let Some((config, graph)) = opened else {
             return Ok(PROBLEMS);
         };

@@ -11,7 +11,7 @@ use super::progress::compiling;
 use super::table::{Align, Table};
 use super::{Exit, FINE, Failure, Output, Running, machine, open_device};
 use crate::config::{Batch, Config};
-use crate::data::{self, Part, check_classes};
+use crate::data::{self, Part, Survey, check_classes};
 use crate::diagnostic::Diagnostics;
 use crate::op::shape::Shape;
 use crate::plan::budget::Job;
@@ -121,11 +121,12 @@ impl Eval {
         let mut set = data::open(name, Part::Test, &config.data, Some(input))?;
         set.align(&opened.classes)?;
         check_classes(&set, session.graph.classes().unwrap_or(0))?;
+        set.check(&Survey::of(&config.data))?;
         for broken in set.broken() {
             output.diagnostics(&Diagnostics::from(broken.clone()));
         }
         let mean = opened.mean(input)?;
-        let result = evaluate(&mut session, &set, &mean, config.data.scale)?;
+        let result = evaluate(&mut session, &set, &mean, &config.data)?;
         if self.json {
             let report = Report {
                 version: 1,

@@ -29,6 +29,26 @@ pub struct NetworkFile {
     expr: Option<String>,
 }
 
+/// A [`NetworkFile`] that a command can do without.
+#[derive(Clone, Debug, Args)]
+#[group(multiple = false)]
+pub struct MaybeNetwork {
+    /// The network's file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The network itself: `--expr 'C48->P->N->F10'`
+    #[arg(long, value_name = "NETWORK", allow_hyphen_values = true)]
+    expr: Option<String>,
+}
+
+impl MaybeNetwork {
+    /// The network, where one is given.
+    pub fn given(&self) -> Option<NetworkFile> {
+        let Self { file, expr } = self.clone();
+        (file.is_some() || expr.is_some()).then_some(NetworkFile { file, expr })
+    }
+}
+
 /// A network without an input statement, where a command needs its shapes.
 pub const NO_INPUT: &str = "the network does not say what its input is: write `input 1x28x28` (channels, height, width) first, or pass `--input 1x28x28`";
 

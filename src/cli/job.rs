@@ -9,6 +9,7 @@ use super::{Failure, Output, Running};
 use crate::config::{Batch, Config};
 use crate::diagnostic::Diagnostic;
 use crate::ir::Graph;
+use crate::op::shape::Shape;
 use crate::plan::Mode;
 use crate::plan::budget::{Job, Plans};
 use crate::run::session::{batch_suffices, recipe};
@@ -59,6 +60,30 @@ impl Setting {
             return Err(Failure::Usage(files::NO_INPUT.into()));
         }
         Ok(Some((config, graph)))
+    }
+
+    /// The configuration, and the input's shape where the network or the command line says it. Problems are shown; with
+    /// errors there is nothing.
+    pub fn data(
+        &self,
+        network: Option<&NetworkFile>,
+        running: &Running,
+        output: &Output,
+    ) -> Result<Option<(Config, Option<Shape>)>, Failure> {
+        let otherwise = files::input(self.input.as_deref())?;
+        let beside = network.and_then(|network| network.beside("toml"));
+        let config = self.config.as_deref().or(beside.as_deref());
+        let (config, mut found) = files::config(config, &running.assignments())?;
+        let input = match network {
+            Some(network) => {
+                let (graph, faults) = network.read()?.graph(&recipe(&config), otherwise);
+                found.append(faults);
+                graph.and_then(|graph| graph.input)
+            }
+            None => otherwise,
+        };
+        output.diagnostics(&found);
+        Ok((!found.has_errors()).then_some((config, input)))
     }
 }
 

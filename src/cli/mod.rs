@@ -4,6 +4,7 @@
 //! 130 and 143 interrupted.
 
 mod bench;
+mod bench_data;
 mod check;
 mod completions;
 mod devices;
@@ -92,7 +93,7 @@ enum Command {
     Eval(eval::Eval),
     /// The most probable classes of images
     Predict(predict::Predict),
-    /// Images a second, and the time of each layer
+    /// Images a second, and the time of each layer; or of data alone
     Bench(bench::Bench),
     /// Measure kernel variants on this device, and keep the best
     Tune(tune::Tune),

@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -24,6 +24,8 @@ pub struct Progress {
     quiet: bool,
     /// Of warnings.
     style: Style,
+    /// Whether it ends with how long the steps waited for images.
+    pub profile: bool,
 }
 
 impl Progress {
@@ -46,6 +48,7 @@ impl Progress {
             rate: 0.0,
             quiet,
             style,
+            profile: false,
         }
     }
 
@@ -67,6 +70,54 @@ impl Progress {
         match &self.bar {
             Some(bar) => bar.suspend(|| write_line(line)),
             None => write_line(line),
+        }
+    }
+
+    /// Takes the live line away.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What is seen of the look at all images before a training's first step, which takes minutes where there are millions.
+#[derive(Debug)]
+pub struct Looking {
+    bar: Option<ProgressBar>,
+    images: usize,
+    quiet: bool,
+    told: Mutex<Instant>,
+}
+
+impl Looking {
+    /// For so many images.
+    pub fn new(images: usize, quiet: bool) -> Self {
+        let bar = (std::io::stderr().is_terminal() && !quiet).then(|| {
+            let target = ProgressDrawTarget::stderr_with_hz(10);
+            let bar = ProgressBar::with_draw_target(Some(images as u64), target);
+            let style = ProgressStyle::with_template("{bar:24} {pos}/{len} looking at the images");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Self {
+            bar,
+            images,
+            quiet,
+            told: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// So many were looked at.
+    pub fn seen(&self, images: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(images as u64);
+        } else if !self.quiet {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.elapsed() > Duration::from_secs(10) {
+                *told = Instant::now();
+                write_line(&format!("looked at {images} of {} images", self.images));
+            }
         }
     }
 
@@ -147,6 +198,16 @@ impl Watcher for Progress {
         self.say(text.trim_end());
     }
 
+    fn profile(&mut self, steps: Duration, waited: Duration) {
+        let (steps, waited) = (steps.as_secs_f64(), waited.as_secs_f64());
+        if self.profile && steps > 0.0 {
+            let share = 100.0 * waited / steps;
+            self.say(&format!(
+                "profile: {steps:.2} s in training steps, {waited:.2} s of them ({share:.1} %) waiting for images"
+            ));
+        }
+    }
+
     fn step(&mut self, metrics: &Metrics) {
         let now = metrics.images_per_second;
         self.rate = if self.rate == 0.0 {
@@ -169,8 +230,12 @@ impl Watcher for Progress {
         if self.quiet {
             return;
         }
+        let held_back = metrics.validation_accuracy.zip(metrics.validation_loss);
+        let held_back = held_back.map_or_else(String::new, |(accuracy, loss)| {
+            format!("; validation accuracy {accuracy:.4}, loss {loss:.4}")
+        });
         self.say(&format!(
-            "epoch {}: test accuracy {:.4}, test loss {:.4} ({} images, {:.1} s since the start)",
+            "epoch {}: test accuracy {:.4}, test loss {:.4} ({} images, {:.1} s since the start){held_back}",
             metrics.epoch, evaluation.accuracy, evaluation.loss, evaluation.images, metrics.seconds
         ));
     }

@@ -12,10 +12,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use self::resume::Resumed;
 use super::files::{self, Network, NetworkFile};
 use super::job::planned;
-use super::progress::{Progress, compiling};
+use super::progress::{Looking, Progress, compiling};
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, machine, open_device};
 use crate::config::{Batch, Config};
-use crate::data::{self, Dataset, Mean, Order, Part, check_classes};
+use crate::data::{self, Dataset, Mean, Order, Part, Survey, check_classes};
 use crate::device::Device;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::diff::consequence::Fate;
@@ -46,6 +46,9 @@ pub struct Train {
     /// No progress
     #[arg(long)]
     quiet: bool,
+    /// End with how long the steps took and waited for images
+    #[arg(long)]
+    profile: bool,
     #[command(flatten)]
     running: Running,
 }
@@ -109,7 +112,10 @@ struct Prepared {
     config: Config,
     graph: Graph,
     train: Dataset,
+    validation: Option<Dataset>,
     test: Dataset,
+    /// What is subtracted from the images.
+    mean: Mean,
     order: Order,
     device: Box<dyn Device>,
     machine: Machine,
@@ -124,10 +130,9 @@ impl Train {
         }
         let (config, faults) = files::config(self.config.as_deref(), &self.running.assignments())?;
         let network = NetworkFile::of(self.what.file.clone(), self.what.expr.clone()).read()?;
-        let Some(prepared) = self.prepare(network, config, faults, output)? else {
+        let Some(prepared) = self.prepare(network, config, faults, None, output)? else {
             return Ok(PROBLEMS);
         };
-        let mean = Mean::of(&prepared.train, prepared.config.data.mean)?;
         self.say_device(&prepared, output);
         let inherited = match &self.from {
             Some(run) => {
@@ -142,7 +147,9 @@ impl Train {
             config,
             graph,
             train,
+            validation,
             test,
+            mean,
             order,
             device,
             plans,
@@ -172,6 +179,8 @@ impl Train {
             config: &config,
             classes: train.classes(),
             mean: (&mean, train.shape()),
+            left_out: [Some(&train), validation.as_ref(), Some(&test)]
+                .map(|set| set.map_or(&[][..], Dataset::broken_files)),
         };
         let about = circumstances(&session, &train)?;
         let mut folder =
@@ -187,6 +196,7 @@ impl Train {
             session: &mut session,
             config: &config,
             train: &train,
+            validation: validation.as_ref(),
             test: &test,
             mean: &mean,
             order,
@@ -220,18 +230,19 @@ impl Train {
             return Ok(FINE);
         }
         let network = Network::parse("network".into(), &settings.network);
-        let Some(prepared) =
-            self.prepare(network, settings.config, Diagnostics::default(), output)?
+        let faults = Diagnostics::default();
+        let Some(prepared) = self.prepare(network, settings.config, faults, Some(run), output)?
         else {
             return Ok(PROBLEMS);
         };
-        let mean = folder::mean(run, prepared.train.shape())?;
         self.say_device(&prepared, output);
         let Prepared {
             config,
             graph,
             train,
+            validation,
             test,
+            mean,
             order,
             device,
             plans,
@@ -275,6 +286,8 @@ impl Train {
             config: &config,
             classes: &settings.classes,
             mean: (&mean, train.shape()),
+            left_out: [Some(&train), validation.as_ref(), Some(&test)]
+                .map(|set| set.map_or(&[][..], Dataset::broken_files)),
         };
         state.ended = state.course.ends(&config);
         let mut folder = RunFolder::reopen(run, state.step, &contents)?;
@@ -291,6 +304,7 @@ impl Train {
             session: &mut session,
             config: &config,
             train: &train,
+            validation: validation.as_ref(),
             test: &test,
             mean: &mean,
             order,
@@ -327,12 +341,14 @@ impl Train {
         );
     }
 
-    /// Opens data and device and plans the network; `None` where problems were shown.
+    /// Opens data and device and plans the network; `None` where problems were shown. Of a run that goes on, the mean and
+    /// what is left out of the images are taken from its folder.
     fn prepare(
         &self,
         network: Network,
         mut config: Config,
         faults: Diagnostics,
+        run: Option<&Path>,
         output: &Output,
     ) -> Result<Option<Prepared>, Failure> {
         let recipe = recipe(&config);
@@ -355,7 +371,7 @@ impl Train {
                 _ => fault,
             }
         };
-        let train = data::open(&config.data.train, Part::Train, &config.data, graph.input)
+        let mut train = data::open(&config.data.train, Part::Train, &config.data, graph.input)
             .map_err(|fault| of_data("data.train", fault))?;
         let mut test = data::open(
             &config.data.test,
@@ -389,6 +405,50 @@ impl Train {
                 None => fault,
             }
         })?;
+        let mut validation = None;
+        if config.data.validation > 0.0 {
+            let (rest, held_back) = train
+                .split(config.data.validation, config.train.seed)
+                .map_err(|fault| config.point("data.validation", fault))?;
+            (train, validation) = (rest, Some(held_back));
+        }
+        let mean = if let Some(run) = run {
+            for (set, names) in [Some(&mut train), validation.as_mut(), Some(&mut test)]
+                .into_iter()
+                .zip(folder::left_out(run)?)
+            {
+                if let Some(set) = set {
+                    set.leave_out(&names)?;
+                }
+            }
+            folder::mean(run, train.shape())?
+        } else {
+            // What cannot be read is found, or left out, before there is an order.
+            let looking = Looking::new(train.len(), self.quiet);
+            let survey = Survey {
+                seen: &|seen| looking.seen(seen),
+                ..Survey::of(&config.data)
+            };
+            let mean = train.survey(config.data.mean, &survey);
+            looking.finish();
+            let mean = mean.map_err(|fault| of_data("data.train", fault))?;
+            let survey = Survey::of(&config.data);
+            if let Some(validation) = &mut validation {
+                validation
+                    .check(&survey)
+                    .map_err(|fault| of_data("data.train", fault))?;
+            }
+            test.check(&survey)
+                .map_err(|fault| of_data("data.test", fault))?;
+            for broken in [Some(&train), validation.as_ref(), Some(&test)]
+                .into_iter()
+                .flatten()
+                .flat_map(Dataset::broken)
+            {
+                output.diagnostic(broken);
+            }
+            mean
+        };
         // A batch larger than the set is no matter of memory.
         let parts = config.train.accumulate as usize;
         if let Batch::Images(images) = config.train.batch {
@@ -415,15 +475,14 @@ impl Train {
             config.train.seed,
         )
         .map_err(|fault| config.point("train.batch", fault))?;
-        for broken in train.broken().iter().chain(test.broken()) {
-            output.diagnostics(&Diagnostics::from(broken.clone()));
-        }
         Ok(Some(Prepared {
             network,
             config,
             graph,
             train,
+            validation,
             test,
+            mean,
             order,
             device,
             machine,
@@ -437,6 +496,7 @@ impl Train {
         self.say(output, &format!("run: {}", path.display()));
         let (steps, epochs) = (training.steps(), training.config.train.epochs);
         let mut progress = Progress::new(steps, epochs, self.quiet, output.style());
+        progress.profile = self.profile;
         let end = training.run(&mut progress);
         progress.finish();
         match end? {

@@ -299,19 +299,19 @@ macro_rules! keys {
 }
 
 keys! {
-    data.train: Kind::DataPath, Ready::Yes, None, "training images: a bundled set's name, or a path (folder of class folders, IDX pair)";
+    data.train: Kind::DataPath, Ready::Yes, None, "training images: a bundled set's name, or a path (folder of class folders, IDX pair, CIFAR-10/100 binary)";
     data.test: Kind::DataPath, Ready::Yes, None, "test images, likewise";
-    data.validation: Kind::Number(SHARE), Ready::No, None, "share of the training images held back, evenly over the classes";
+    data.validation: Kind::Number(SHARE), Ready::Yes, None, "share of the training images held back, evenly over the classes";
     data.scale: Kind::Words(Scale::WORDS), Ready::Yes, None, "\"unit\": pixels divided by 255; \"none\": 0 to 255";
     data.mean: Kind::Words(MeanOf::WORDS), Ready::Yes, None, "subtracted from the pixels: the mean image, one value a channel, or nothing";
     data.balance: Kind::Flag, Ready::Yes, None, "every mini-batch drawn evenly over the classes";
     data.resize: Kind::Whole(PIXELS), Ready::Yes, None, "shorter side of the images of a folder, 0: fitted to the network's input";
-    data.crop: Kind::Whole(PIXELS), Ready::Yes, None, "side of the square cut from their centre, 0: the network's input";
-    data.augment.flip: Kind::Flag, Ready::No, None, "half of the training images mirrored left to right";
-    data.augment.shift: Kind::Whole(PIXELS), Ready::No, None, "training images shifted by up to so many pixels";
-    data.augment.brightness: Kind::Number(Range::closed(0.0, 1.0)), Ready::No, None, "brightness of training images changed by up to this share";
-    data.cache: Kind::Words(Cache::WORDS), Ready::No, None, "decoded images kept in memory where they fit, or never";
-    data.workers: Kind::Whole(Range::closed(0, 1024)), Ready::No, None, "decoding threads, 0: as many as there are cores";
+    data.crop: Kind::Whole(PIXELS), Ready::Yes, None, "side of the square cut out of them, at random in training, from the centre in testing; 0: the network's input, always from the centre";
+    data.augment.flip: Kind::Flag, Ready::Yes, None, "half of the training images mirrored left to right";
+    data.augment.shift: Kind::Whole(PIXELS), Ready::Yes, None, "training images shifted by up to so many pixels";
+    data.augment.brightness: Kind::Number(Range::closed(0.0, 1.0)), Ready::Yes, None, "brightness of training images changed by up to this share";
+    data.cache: Kind::Words(Cache::WORDS), Ready::Yes, None, "decoded images kept in memory where they fit, or never";
+    data.workers: Kind::Whole(Range::closed(0, 1024)), Ready::Yes, None, "decoding threads, 0: as many as there are cores";
     data.broken: Kind::Words(Broken::WORDS), Ready::Yes, None, "an image that cannot be read stops the command, or is skipped and listed";
 
     train.batch: Kind::WholeOr(COUNT, &["auto"]), Ready::Yes, None, "images of a mini-batch, or \"auto\": the most that fit";

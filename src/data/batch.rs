@@ -1,7 +1,7 @@
 //! Which images make up which mini-batch.
 //!
 //! Owns: [`Order`], a pure function of the labels, the seed and the step, so that a resumed training draws on as if it had
-//! never stopped, and [`gather`], which turns a batch's images into numbers. Knows nothing of files or devices.
+//! never stopped. Knows nothing of images, files or devices.
 //!
 //! Position `t = step * batch + i` is the `i`-th image of a step, steps counting from 0 over the whole training.
 //!
@@ -14,12 +14,8 @@
 //! **Plain**: epoch `e` is permutation number `e` of all images, cut to whole batches.
 
 use rand::seq::SliceRandom;
-use rayon::prelude::*;
 
-use super::{Dataset, Mean};
-use crate::config::Scale;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::op::real::Real;
 use crate::random::{Purpose, Stream};
 
 /// The order of images of a training. Any step can be asked for; steps in a row are the cheapest.
@@ -197,33 +193,6 @@ impl Order {
 
 fn common_divisor(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { common_divisor(b, a % b) }
-}
-
-/// Writes the images `indices` of a set as the network's numbers, `[indices, channels, height, width]`, by all cores.
-///
-/// # Errors
-/// Those of [`Dataset::load`].
-pub fn gather<T: Real>(
-    set: &Dataset,
-    indices: &[u32],
-    mean: &Mean,
-    scale: Scale,
-    out: &mut [T],
-) -> Result<(), Diagnostic> {
-    let size = set.shape().elements();
-    assert_eq!(
-        out.len(),
-        indices.len() * size,
-        "internal error: a buffer that does not hold the batch"
-    );
-    out.par_chunks_mut(size).zip(indices).try_for_each_init(
-        || vec![0; size],
-        |pixels, (out, &index)| {
-            set.load(index as usize, pixels)?;
-            mean.apply(scale, pixels, out);
-            Ok(())
-        },
-    )
 }
 
 #[cfg(test)]

@@ -51,6 +51,5 @@ pub(super) fn open(name: &str, part: Part, input: Option<Shape>) -> Result<Datas
         input,
     )?;
     set.align(&FASHION.map(String::from))?;
-    set.naming = Naming::NumberAndName;
-    Ok(set)
+    Ok(set.named(Naming::NumberAndName))
 }

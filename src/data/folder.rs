@@ -2,117 +2,200 @@
 //!
 //! Owns: which files belong to which class, and in which order: classes are the folders by name, images the files by
 //! name within, both sorted by bytes; names that begin with a point, other files and deeper folders are left alone.
-//! What becomes of a single picture is in [`picture`]. For now all are decoded at opening, by all cores.
+//! What becomes of a single picture is in [`picture`]. Opening lists the files; they are read when they are asked for, and
+//! kept decoded where the cache has room for all. A file takes about 50 bytes of memory.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::picture::{self, Fit};
-use super::{Dataset, Memory, Naming};
-use crate::config::{Broken, Data};
+use super::cache::{Budget, Cache};
+use super::picture::{self, Fit, Scratch};
+use super::{Dataset, Images, Naming};
+use crate::config::{self, Broken, Data};
 use crate::diagnostic::nearest::one_of;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::unreadable;
 use crate::op::shape::Shape;
 
-/// A picture's file and its class.
-struct Entry {
-    path: PathBuf,
-    label: u32,
+/// Headers read to learn how much memory decoded pictures would take.
+const SAMPLE: usize = 64;
+
+/// The pictures of all classes.
+#[derive(Debug)]
+struct Files {
+    folder: PathBuf,
+    classes: Vec<Class>,
+    /// The files' names, class after class.
+    names: Vec<Box<OsStr>>,
 }
 
-/// Opens a folder of class folders.
+/// A class folder.
+#[derive(Debug)]
+struct Class {
+    name: OsString,
+    /// One after its last file, among all.
+    end: usize,
+}
+
+impl Files {
+    fn label(&self, index: usize) -> usize {
+        self.classes.partition_point(|class| class.end <= index)
+    }
+
+    fn path(&self, index: usize) -> PathBuf {
+        let class = &self.classes[self.label(index)].name;
+        let mut path = self.folder.join(class);
+        path.push(&*self.names[index]);
+        path
+    }
+
+    fn labels(&self) -> Vec<u32> {
+        let mut start = 0;
+        let mut labels = Vec::with_capacity(self.names.len());
+        for (label, class) in self.classes.iter().enumerate() {
+            labels.extend(std::iter::repeat_n(label as u32, class.end - start));
+            start = class.end;
+        }
+        labels
+    }
+}
+
+/// Pictures that are read as they are asked for.
+#[derive(Debug)]
+struct Streamed {
+    files: Files,
+    fit: Fit,
+    cache: Cache,
+}
+
+impl Streamed {
+    /// The bytes of all pictures, decoded and resized, by the headers of some; 0 where none can be read.
+    fn expected(&self) -> u64 {
+        let count = self.files.names.len();
+        let sample = count.min(SAMPLE);
+        let (mut bytes, mut read) = (0, 0);
+        for i in 0..sample {
+            let path = self.files.path(i * count / sample);
+            if let Ok(header) = picture::header(&path) {
+                bytes += self.fit.stored(header.sides) as u64;
+                read += 1;
+            }
+        }
+        // A picture's place counts too.
+        let all = (bytes * count as u64).checked_div(read);
+        all.map_or(0, |all| all + 64 * count as u64)
+    }
+}
+
+impl Images for Streamed {
+    fn load(
+        &self,
+        index: usize,
+        crop: Option<[u32; 2]>,
+        scratch: &mut Scratch,
+        pixels: &mut [u8],
+    ) -> Result<(), Diagnostic> {
+        self.cache
+            .decide(self.files.names.len(), || self.expected());
+        if self
+            .cache
+            .show(index, |picture| self.fit.cut(picture, crop, pixels))
+        {
+            return Ok(());
+        }
+        let picture = picture::decode(&self.files.path(index), &self.fit, scratch)?;
+        self.fit.cut(&picture, crop, pixels);
+        self.cache.keep(index, &picture);
+        Ok(())
+    }
+
+    fn look(&self, index: usize) -> Result<(), Diagnostic> {
+        picture::look(&self.files.path(index), &self.fit)
+    }
+
+    fn file(&self, index: usize) -> Option<String> {
+        let class = self.files.classes[self.files.label(index)]
+            .name
+            .to_string_lossy();
+        Some(format!(
+            "{class}/{}",
+            self.files.names[index].to_string_lossy()
+        ))
+    }
+}
+
+/// Opens a folder of class folders: lists its files, and reads their headers where the network leaves its input to the
+/// data.
 ///
 /// # Errors
-/// E0502 a picture that cannot be read (unless `data.broken` skips it), E0503 sizes that do not fit, E0505 no class
-/// folder, or one without pictures, E0901 unreadable folder or file.
+/// E0503 sizes that do not fit, E0505 no class folder, or one without pictures, E0901 unreadable folder; with the headers
+/// E0501, E0502 and E0901 a file that cannot be read (unless `data.broken` skips it).
 pub(super) fn open(
     folder: &Path,
     data: &Data,
     input: Option<Shape>,
 ) -> Result<Dataset, Diagnostic> {
-    let (classes, mut entries) = list(folder)?;
+    let files = list(folder)?;
     let skips = data.broken == Broken::Skip;
-    let mut broken = Vec::new();
     let fit = match input {
         Some(input) => Fit::new(data, input)?,
-        None => fit_of(&mut entries, data, skips.then_some(&mut broken))?,
+        None => fit_of(&files, data, skips)?,
     };
-    let size = fit.shape().elements();
-    let mut pixels = vec![0; entries.len() * size];
-    let results: Vec<Result<(), Diagnostic>> = pixels
-        .par_chunks_mut(size)
-        .zip(&entries)
-        .map(|(pixels, entry)| picture::read(&entry.path, &fit, pixels))
+    let cache = match data.cache {
+        config::Cache::Auto => Cache::new(Budget::of_machine()),
+        config::Cache::Never => Cache::off(),
+    };
+    let classes = files.classes.iter();
+    let classes = classes
+        .map(|class| class.name.to_string_lossy().into_owned())
         .collect();
-    let mut labels = Vec::with_capacity(entries.len());
-    for (index, (entry, result)) in entries.iter().zip(results).enumerate() {
-        match result {
-            Ok(()) => {
-                // Closes the gaps that skipped pictures leave.
-                pixels.copy_within(index * size..(index + 1) * size, labels.len() * size);
-                labels.push(entry.label);
-            }
-            Err(problem) if skips && problem.code == Code::E0502 => broken.push(problem),
-            Err(problem) => return Err(problem),
-        }
-    }
-    pixels.truncate(labels.len() * size);
-    let mut counts = vec![0usize; classes.len()];
-    for &label in &labels {
-        counts[label as usize] += 1;
-    }
-    if let Some(empty) = counts.iter().position(|&count| count == 0) {
-        let message = format!(
-            "every picture of class `{}` in `{}` is broken",
-            classes[empty],
-            folder.display()
-        );
-        return Err(broken
-            .into_iter()
-            .fold(Diagnostic::error(Code::E0505, message), |all, one| {
-                all.note(one.message)
-            }));
-    }
-    Ok(Dataset {
-        name: folder.to_string_lossy().into_owned(),
+    let labels = files.labels();
+    let shape = fit.shape();
+    let images = Arc::new(Streamed { files, fit, cache });
+    let set = Dataset::new(
+        &folder.to_string_lossy(),
         classes,
-        naming: Naming::Name,
+        Naming::Name,
         labels,
-        shape: fit.shape(),
-        images: Box::new(Memory { pixels }),
-        broken,
-    })
+        shape,
+        images,
+    );
+    Ok(Dataset { skips, ..set })
 }
 
 /// The classes and all pictures, in order.
 ///
 /// # Errors
 /// E0505 no class folder, or one without pictures; E0901 unreadable folder.
-fn list(folder: &Path) -> Result<(Vec<String>, Vec<Entry>), Diagnostic> {
-    let inside = sorted(folder)?;
-    let folders: Vec<&PathBuf> = inside.iter().filter(|path| path.is_dir()).collect();
+fn list(folder: &Path) -> Result<Files, Diagnostic> {
+    let folders = sorted(folder, Wanted::Folders)?;
     if folders.is_empty() {
         let message = format!("`{}` holds no class folders", folder.display());
         let help = "put the pictures of each class into a folder of its own, named as the class";
         return Err(Diagnostic::error(Code::E0505, message).help(help));
     }
     let mut classes = Vec::new();
-    let mut entries = Vec::new();
-    for path in folders {
-        let before = entries.len();
-        let label = classes.len() as u32;
-        let files = sorted(path)?
-            .into_iter()
-            .filter(|path| is_picture(path) && !path.is_dir());
-        entries.extend(files.map(|path| Entry { path, label }));
-        classes.push(name(path));
-        if entries.len() == before {
-            return Err(without_pictures(folder, path));
+    let mut names = Vec::new();
+    for class in folders {
+        let path = folder.join(&class);
+        let files = sorted(&path, Wanted::Pictures)?;
+        if files.is_empty() {
+            return Err(without_pictures(folder, &path));
         }
+        names.extend(files.into_iter().map(OsString::into_boxed_os_str));
+        let end = names.len();
+        classes.push(Class { name: class, end });
     }
-    Ok((classes, entries))
+    names.shrink_to_fit();
+    let folder = folder.to_path_buf();
+    Ok(Files {
+        folder,
+        classes,
+        names,
+    })
 }
 
 fn without_pictures(folder: &Path, class: &Path) -> Diagnostic {
@@ -120,13 +203,12 @@ fn without_pictures(folder: &Path, class: &Path) -> Diagnostic {
         "class folder `{}` holds no JPEG or PNG file",
         class.display()
     );
-    let deeper = sorted(class).is_ok_and(|inside| inside.iter().any(|path| path.is_dir()));
+    let deeper = sorted(class, Wanted::Folders).is_ok_and(|inside| !inside.is_empty());
     let help = if deeper {
-        let parts = sorted(folder).unwrap_or_default();
+        let parts = sorted(folder, Wanted::Folders).unwrap_or_default();
         let parts: Vec<String> = parts
             .into_iter()
-            .filter(|path| path.is_dir())
-            .map(|path| path.display().to_string())
+            .map(|part| folder.join(part).display().to_string())
             .collect();
         format!("did you mean {}?", one_of(parts.iter().map(String::as_str)))
     } else {
@@ -135,73 +217,71 @@ fn without_pictures(folder: &Path, class: &Path) -> Diagnostic {
     Diagnostic::error(Code::E0505, message).help(help)
 }
 
-/// What a folder holds but for names that begin with a point, sorted.
-fn sorted(folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
-    let read = || -> std::io::Result<Vec<PathBuf>> {
-        let mut paths = Vec::new();
+/// What is looked for in a folder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Folders,
+    Pictures,
+}
+
+/// The names of what is wanted in a folder, sorted, but for those that begin with a point.
+fn sorted(folder: &Path, wanted: Wanted) -> Result<Vec<OsString>, Diagnostic> {
+    let read = || -> std::io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
         for entry in std::fs::read_dir(folder)? {
-            let path = entry?.path();
-            if !name(&path).starts_with('.') {
-                paths.push(path);
+            let entry = entry?;
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".")
+                || (wanted == Wanted::Pictures && !is_picture(&name))
+            {
+                continue;
+            }
+            // The kind is known without asking for each file, but for links.
+            let kind = entry.file_type()?;
+            let is_folder = if kind.is_symlink() {
+                entry.path().is_dir()
+            } else {
+                kind.is_dir()
+            };
+            if is_folder == (wanted == Wanted::Folders) {
+                names.push(name);
             }
         }
-        paths.sort();
-        Ok(paths)
+        names.sort();
+        Ok(names)
     };
     read().map_err(|error| unreadable(folder, &error))
 }
 
-fn name(path: &Path) -> String {
-    path.file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
-}
-
-fn is_picture(path: &Path) -> bool {
-    let extension = path
-        .extension()
-        .map(|end| end.to_string_lossy().to_lowercase());
-    matches!(extension.as_deref(), Some("jpg" | "jpeg" | "png"))
+fn is_picture(name: &OsStr) -> bool {
+    let extension = Path::new(name).extension();
+    extension.is_some_and(|end| {
+        ["jpg", "jpeg", "png"]
+            .iter()
+            .any(|known| end.eq_ignore_ascii_case(known))
+    })
 }
 
 /// The fit where the network leaves its input to the data: the size of the first picture (unless `data` says it), colour
-/// if any picture has colours. Broken pictures are taken out of `entries` where there is a list for them.
+/// if any picture has colours. Where broken ones are skipped, their headers do not count.
 ///
 /// # Errors
 /// Those of [`picture::header`].
-fn fit_of(
-    entries: &mut Vec<Entry>,
-    data: &Data,
-    broken: Option<&mut Vec<Diagnostic>>,
-) -> Result<Fit, Diagnostic> {
-    let headers: Vec<_> = entries
-        .par_iter()
-        .map(|entry| picture::header(&entry.path))
+fn fit_of(files: &Files, data: &Data, skips: bool) -> Result<Fit, Diagnostic> {
+    let headers: Vec<_> = (0..files.names.len())
+        .into_par_iter()
+        .map(|index| picture::header(&files.path(index)))
         .collect();
     let mut first = None;
     let mut colours = false;
-    let mut problems = Vec::new();
-    let mut headers = headers.into_iter();
-    entries.retain(|_| match headers.next() {
-        Some(Ok((size, colour))) => {
-            first.get_or_insert(size);
-            colours |= colour;
-            true
-        }
-        Some(Err(problem)) => {
-            problems.push(problem);
-            false
-        }
-        None => true,
-    });
-    match broken {
-        Some(list) if problems.iter().all(|problem| problem.code == Code::E0502) => {
-            list.append(&mut problems);
-        }
-        _ => {
-            if let Some(problem) = problems.into_iter().next() {
-                return Err(problem);
+    for header in headers {
+        match header {
+            Ok(header) => {
+                first.get_or_insert(header.sides);
+                colours |= header.colour;
             }
+            Err(problem) if !skips => return Err(problem),
+            Err(_) => (),
         }
     }
     Ok(Fit::of_pictures(

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{Dataset, Memory, Naming, Part, check_shape, missing};
+use super::{Dataset, Naming, Part, check_present, check_shape, missing};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::unreadable;
 use crate::op::shape::Shape;
@@ -141,7 +141,7 @@ fn open_pair(
     read(pair, part, input)
 }
 
-fn open_reader(path: &Path) -> Result<File, Diagnostic> {
+pub(super) fn open_reader(path: &Path) -> Result<File, Diagnostic> {
     File::open(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => missing(path),
         _ => unreadable(path, &error),
@@ -180,29 +180,22 @@ pub(super) fn read<I: Read, L: Read>(
                 .help("give a set with at least one image of each class"),
         );
     };
-    if part == Part::Train
-        && let Some(absent) = (0..highest).find(|label| !labels.contains(label))
-    {
-        let message = format!(
-            "`{}` has no image of class {absent}, but labels up to {highest}",
-            pair.labels.0
-        );
-        let help = "number the classes from 0 without gaps";
-        return Err(Diagnostic::error(Code::E0505, message).help(help));
+    if part == Part::Train {
+        check_present(&labels, highest as usize + 1, pair.labels.0)?;
     }
-    Ok(Dataset {
-        name: pair.name.into(),
-        classes: (0..=highest).map(|label| label.to_string()).collect(),
-        naming: Naming::Number,
+    let classes = (0..=highest).map(|label| label.to_string()).collect();
+    Ok(Dataset::in_memory(
+        pair.name,
+        classes,
+        Naming::Number,
         labels,
         shape,
-        images: Box::new(Memory { pixels }),
-        broken: Vec::new(),
-    })
+        pixels,
+    ))
 }
 
 /// E0502.
-fn broken(file: &str, byte: usize, words: &str) -> Diagnostic {
+pub(super) fn broken(file: &str, byte: usize, words: &str) -> Diagnostic {
     Diagnostic::error(
         Code::E0502,
         format!("`{file}` is broken at byte {byte}: {words}"),

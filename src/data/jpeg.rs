@@ -1,7 +1,58 @@
-//! Whether a JPEG file is whole.
+//! JPEG files: whether they are whole, and the short way to their pixels.
 //!
-//! Owns: the walk over a file's markers (ITU-T T.81, annex B). Crate image decodes a file that was cut off as if the rest
-//! were grey; a training must not learn that, so pictures are walked through before they are decoded.
+//! Owns: the walk over a file's markers (ITU-T T.81, annex B), and decoding into a buffer that is used again. The decoder
+//! takes a file that was cut off as if the rest were grey; a training must not learn that, so pictures are walked through
+//! before they are decoded. What is not plain colour or grey is left to crate image.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+
+use memchr::memchr;
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+
+/// Crate image's limit of a decoded picture, in bytes.
+const LARGEST: usize = 512 << 20;
+
+/// Decodes colours for three channels, or grey for one, into `[height, width, channels]`, and gives height and width; the
+/// same pixels as crate image's, which has the same decoder. Nothing where the file is of another kind or broken: crate
+/// image knows what to do or to say.
+pub(super) fn decode(bytes: &[u8], channels: usize, out: &mut Vec<u8>) -> Option<(usize, usize)> {
+    let options = DecoderOptions::default()
+        .set_strict_mode(false)
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().ok()?;
+    let space = match (decoder.input_colorspace()?, channels) {
+        (ColorSpace::YCbCr | ColorSpace::RGB, 3) => ColorSpace::RGB,
+        (ColorSpace::Luma, 1) => ColorSpace::Luma,
+        _ => return None,
+    };
+    let options = decoder.options().jpeg_set_out_colorspace(space);
+    decoder.set_options(options);
+    let (width, height) = decoder.dimensions()?;
+    let size = decoder.output_buffer_size()?;
+    if size > LARGEST || size != height * width * channels {
+        return None;
+    }
+    out.resize(size, 0);
+    decoder.decode_into(out).ok()?;
+    Some((height, width))
+}
+
+/// Whether a file's last two bytes are the end-of-image marker, as those of nearly every whole file are.
+pub(super) fn ends(file: &mut File) -> io::Result<bool> {
+    let mut last = [0; 2];
+    if file.seek(SeekFrom::End(0))? < 2 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-2))?;
+    file.read_exact(&mut last)?;
+    Ok(last == [0xFF, 0xD9])
+}
 
 /// The byte where a JPEG file ends too early, that is without its end-of-image marker; `None` where it is whole.
 pub(super) fn cut_off(bytes: &[u8]) -> Option<usize> {
@@ -9,10 +60,9 @@ pub(super) fn cut_off(bytes: &[u8]) -> Option<usize> {
     let mut at = 2;
     loop {
         // To the next marker: 0xFF and a byte that is neither stuffing (0) nor a restart within a scan nor filling.
-        let found = bytes.get(at..)?.windows(2).position(|pair| {
-            pair[0] == 0xFF && !matches!(pair[1], 0x00 | 0x01 | 0xD0..=0xD8 | 0xFF)
-        });
-        let Some(skipped) = found else { return end };
+        let Some(skipped) = bytes.get(at..).and_then(marker) else {
+            return end;
+        };
         at += skipped + 2;
         if bytes[at - 1] == 0xD9 {
             return None;
@@ -26,6 +76,18 @@ pub(super) fn cut_off(bytes: &[u8]) -> Option<usize> {
         if at > bytes.len() {
             return end;
         }
+    }
+}
+
+/// Where the next marker begins.
+fn marker(bytes: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + memchr(0xFF, &bytes[from..])?;
+        if !matches!(bytes.get(at + 1)?, 0x00 | 0x01 | 0xD0..=0xD8 | 0xFF) {
+            return Some(at);
+        }
+        from = at + 1;
     }
 }
 

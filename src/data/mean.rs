@@ -6,18 +6,13 @@
 
 use std::collections::HashMap;
 
-use rayon::prelude::*;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::Dataset;
 use crate::config::{MeanOf, Scale};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::op::real::Real;
 use crate::op::shape::Shape;
-
-/// Images that one task sums: enough that its two buffers do not count.
-const TASK: usize = 256;
 
 /// The tensor's name in a run's file.
 const NAME: &str = "mean";
@@ -34,25 +29,16 @@ pub enum Mean {
 }
 
 impl Mean {
-    /// The mean over all images of a set.
-    ///
-    /// # Errors
-    /// Those of [`Dataset::load`].
-    pub fn of(set: &Dataset, of: MeanOf) -> Result<Self, Diagnostic> {
+    /// The mean of `count` images of a shape, from the sum of each of their pixels.
+    pub(super) fn of_sums(of: MeanOf, sums: &[u64], count: usize, shape: Shape) -> Self {
+        let plane = plane(shape);
         match of {
-            MeanOf::Pixel => {
-                let sums = sums(set)?;
-                Ok(Self::Pixel(divided(&sums, set.len())))
-            }
+            MeanOf::Pixel => Self::Pixel(divided(sums, count)),
             MeanOf::Channel => {
-                let plane = plane(set.shape());
-                let sums: Vec<u64> = sums(set)?
-                    .chunks(plane)
-                    .map(|sums| sums.iter().sum())
-                    .collect();
-                Ok(Self::Channel(divided(&sums, set.len() * plane)))
+                let sums: Vec<u64> = sums.chunks(plane).map(|sums| sums.iter().sum()).collect();
+                Self::Channel(divided(&sums, count * plane))
             }
-            MeanOf::None => Ok(Self::None),
+            MeanOf::None => Self::None,
         }
     }
 
@@ -186,33 +172,9 @@ fn divided(sums: &[u64], count: usize) -> Vec<f64> {
     sums.iter().map(|&sum| sum as f64 / count as f64).collect()
 }
 
-fn add(sums: &mut [u64], pixels: &[u8]) {
+/// Adds an image to the sum of each pixel. 2^56 images would fit.
+pub(super) fn add(sums: &mut [u64], pixels: &[u8]) {
     for (sum, &pixel) in sums.iter_mut().zip(pixels) {
         *sum += u64::from(pixel);
     }
-}
-
-/// The sum of all images, pixel by pixel. 2^56 images would fit into the sums.
-fn sums(set: &Dataset) -> Result<Vec<u64>, Diagnostic> {
-    let size = set.shape().elements();
-    let tasks = set.len().div_ceil(TASK);
-    let task = |task: usize| {
-        let mut pixels = vec![0; size];
-        let mut sums = vec![0; size];
-        for index in task * TASK..((task + 1) * TASK).min(set.len()) {
-            set.load(index, &mut pixels)?;
-            add(&mut sums, &pixels);
-        }
-        Ok(sums)
-    };
-    let both = |mut all: Vec<u64>, more: Vec<u64>| {
-        for (sum, more) in all.iter_mut().zip(more) {
-            *sum += more;
-        }
-        Ok(all)
-    };
-    (0..tasks)
-        .into_par_iter()
-        .map(task)
-        .try_reduce(|| vec![0; size], both)
 }

@@ -1,35 +1,46 @@
 //! Labelled images: where they come from, and what a training sees of them.
 //!
-//! Owns: [`Dataset`], [`open`], the fit of classes to a classifier. One file a form of storage: `bundled`, `idx`,
-//! `folder`; each hands over its labels and something that loads an image by index ([`Images`]), so that folders that are
-//! streamed and CIFAR's files fit in beside them. [`mean`] and [`batch`] know only this interface. Knows nothing of
-//! networks but the input's shape, and nothing of devices.
+//! Owns: [`open`], the interface of a form of storage ([`Images`]), the fit of classes to a classifier. One file a form:
+//! `bundled`, `idx`, `cifar`, `folder`; each hands over its labels and something that loads an image by index. [`Dataset`]
+//! is what they have in common, `survey` the one look at all images before the first step, [`Loader`] the way of a batch
+//! from files to numbers. Knows nothing of networks but the input's shape, and nothing of devices.
 //!
-//! An image is 8-bit pixels in the order channel, row, column, at the network's input size. For now every set is held
-//! decoded in memory from opening on: `images * channels * height * width` bytes.
+//! An image is 8-bit pixels in the order channel, row, column, at the network's input size. IDX and CIFAR files are held
+//! in memory from opening on. Folders are listed, and read as they are needed; `cache` keeps their decoded pictures where
+//! all of them fit.
 
+pub mod augment;
 pub mod batch;
 mod bundled;
+pub mod cache;
+mod cifar;
+mod dataset;
 mod folder;
 mod idx;
 mod jpeg;
+pub mod loader;
 pub mod mean;
 pub mod picture;
+mod split;
+mod survey;
 
 use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
-pub use batch::{Order, gather};
+pub use augment::Augmentation;
+pub use batch::Order;
+pub use dataset::Dataset;
+pub use loader::{Loader, Preparation};
 pub use mean::Mean;
+pub use survey::Survey;
 
 use crate::config::{BUNDLED, Data};
 use crate::diagnostic::nearest::{nearest, one_of};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::unreadable;
 use crate::op::shape::Shape;
+use picture::Scratch;
 
 /// Which part of a set that has two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,11 +63,32 @@ impl Part {
 
 /// Where a set's pixels come from.
 pub trait Images: Debug + Send + Sync {
-    /// Writes image `index` into `pixels`, which holds exactly one image.
+    /// Writes image `index` into `pixels`, which holds exactly one image. `crop` are the random words that say where it is
+    /// cut out of a larger picture; without them it is the centre.
     ///
     /// # Errors
-    /// E0502 or E0901 where a file that was there at opening can no longer be read.
-    fn load(&self, index: usize, pixels: &mut [u8]) -> Result<(), Diagnostic>;
+    /// E0501, E0502 or E0901 a file that cannot be read, E0503 a picture that does not fit.
+    fn load(
+        &self,
+        index: usize,
+        crop: Option<[u32; 2]>,
+        scratch: &mut Scratch,
+        pixels: &mut [u8],
+    ) -> Result<(), Diagnostic>;
+
+    /// Looks whether image `index` can be read, as far as that is seen without decoding it.
+    ///
+    /// # Errors
+    /// Those of [`Images::load`].
+    fn look(&self, _index: usize) -> Result<(), Diagnostic> {
+        Ok(())
+    }
+
+    /// The file of image `index`, relative to the set's folder, with `/` between its parts; nothing where images have no
+    /// files of their own.
+    fn file(&self, _index: usize) -> Option<String> {
+        None
+    }
 }
 
 /// Images decoded in memory, one after the other.
@@ -66,7 +98,13 @@ struct Memory {
 }
 
 impl Images for Memory {
-    fn load(&self, index: usize, pixels: &mut [u8]) -> Result<(), Diagnostic> {
+    fn load(
+        &self,
+        index: usize,
+        _crop: Option<[u32; 2]>,
+        _scratch: &mut Scratch,
+        pixels: &mut [u8],
+    ) -> Result<(), Diagnostic> {
         let start = index * pixels.len();
         pixels.copy_from_slice(&self.pixels[start..start + pixels.len()]);
         Ok(())
@@ -84,145 +122,12 @@ enum Naming {
     Name,
 }
 
-/// Labelled images of one shape.
-#[derive(Debug)]
-pub struct Dataset {
-    name: String,
-    classes: Vec<String>,
-    naming: Naming,
-    labels: Vec<u32>,
-    shape: Shape,
-    images: Box<dyn Images>,
-    broken: Vec<Diagnostic>,
-}
-
-const SAME_CLASSES: &str = "train and test on sets with the same classes";
-
-impl Dataset {
-    /// What messages call the set: its name or path.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The classes' names, by label.
-    pub fn classes(&self) -> &[String] {
-        &self.classes
-    }
-
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Never true of an opened set (E0505).
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The shape of every image.
-    pub fn shape(&self) -> Shape {
-        self.shape
-    }
-
-    /// The label of each image, each below the number of classes.
-    pub fn labels(&self) -> &[u32] {
-        &self.labels
-    }
-
-    /// The images that were left out because they cannot be read (`data.broken = "skip"`), each with its reason.
-    pub fn broken(&self) -> &[Diagnostic] {
-        &self.broken
-    }
-
-    /// Writes image `index` as 8-bit pixels `[channels, height, width]`. May be called from many threads at once.
-    ///
-    /// # Errors
-    /// E0502 or E0901 where a file that was there at opening can no longer be read.
-    pub fn load(&self, index: usize, pixels: &mut [u8]) -> Result<(), Diagnostic> {
-        assert_eq!(
-            pixels.len(),
-            self.shape.elements(),
-            "internal error: a buffer that does not hold one image"
-        );
-        self.images.load(index, pixels)
-    }
-
-    /// SHA-256 of what tells a set from others: its shape, classes, labels and pixels.
-    ///
-    /// # Errors
-    /// Those of [`Self::load`].
-    pub fn fingerprint(&self) -> Result<String, Diagnostic> {
-        let mut hash = Sha256::new();
-        hash.update(format!("{} images of {}\n", self.len(), self.shape));
-        hash.update(self.classes.join("\n"));
-        let mut pixels = vec![0; self.shape.elements()];
-        for (index, label) in self.labels.iter().enumerate() {
-            hash.update(label.to_le_bytes());
-            self.load(index, &mut pixels)?;
-            hash.update(&pixels);
-        }
-        Ok(crate::file::hex(&hash.finalize()))
-    }
-
-    /// Takes over the classes of the training set (or of a run), so that equal labels mean equal classes: a folder's
-    /// labels follow the names, numbered sets get the names. Classes without images here are fine.
-    ///
-    /// # Errors
-    /// E0504 a class, or a label, that the training set has not.
-    pub fn align(&mut self, classes: &[String]) -> Result<(), Diagnostic> {
-        let numbered = classes
-            .iter()
-            .enumerate()
-            .all(|(label, class)| *class == label.to_string());
-        let by_name = match self.naming {
-            Naming::Number => false,
-            Naming::NumberAndName => !numbered,
-            Naming::Name => true,
-        };
-        if by_name {
-            let labels = self.find_classes(classes)?;
-            for label in &mut self.labels {
-                *label = labels[*label as usize];
-            }
-        } else if self.classes.len() > classes.len() {
-            let message = format!(
-                "`{}` has label {}, but the training set has {} classes",
-                self.name,
-                self.classes.len() - 1,
-                classes.len()
-            );
-            return Err(Diagnostic::error(Code::E0504, message).help(SAME_CLASSES));
-        }
-        self.classes = classes.to_vec();
-        Ok(())
-    }
-
-    /// The place of each of the set's classes among others.
-    fn find_classes(&self, classes: &[String]) -> Result<Vec<u32>, Diagnostic> {
-        let find = |class: &String| {
-            let place = classes.iter().position(|known| known == class);
-            place.map(|label| label as u32).ok_or_else(|| {
-                let message = format!(
-                    "class `{class}` of `{}` is none of the training set's classes",
-                    self.name
-                );
-                let help = match nearest(class, classes.iter().map(String::as_str)) {
-                    Some(meant) => format!("did you mean `{meant}`?"),
-                    None => SAME_CLASSES.into(),
-                };
-                Diagnostic::error(Code::E0504, message).help(help)
-            })
-        };
-        self.classes.iter().map(find).collect()
-    }
-}
-
 /// Whether the classifier has a unit for each class.
 ///
 /// # Errors
 /// E0504 where it has fewer.
 pub fn check_classes(set: &Dataset, units: usize) -> Result<(), Diagnostic> {
-    let classes = set.classes.len();
+    let classes = set.classes().len();
     if classes <= units {
         return Ok(());
     }
@@ -230,16 +135,16 @@ pub fn check_classes(set: &Dataset, units: usize) -> Result<(), Diagnostic> {
         1 => "1 unit".to_owned(),
         units => format!("{units} units"),
     };
-    let message = if set.naming == Naming::Number {
+    let message = if set.is_numbered() {
         format!(
             "`{}` has label {}, but the classifier has {units}",
-            set.name,
+            set.name(),
             classes - 1
         )
     } else {
         format!(
             "`{}` has {classes} classes, but the classifier has {units}",
-            set.name
+            set.name()
         )
     };
     Err(Diagnostic::error(Code::E0504, message).help(format!("end the network with `F{classes}`")))
@@ -247,8 +152,9 @@ pub fn check_classes(set: &Dataset, units: usize) -> Result<(), Diagnostic> {
 
 /// Opens one part of a set: `name` is a bundled set's name or a path, `input` the network's input where it is known.
 ///
-/// A folder with MNIST's file names gives its training or its test part; a path to an images file takes the labels file
-/// beside it; any other folder holds a folder a class and is taken as it is for either part.
+/// A folder with MNIST's or CIFAR's file names gives its training or its test part; a path to an images file takes the
+/// labels file beside it; any other folder holds a folder a class and is taken as it is for either part. Its pictures are
+/// not looked at: [`Dataset::survey`] or [`Dataset::check`] does that.
 ///
 /// # Errors
 /// E0501 no such set, file or folder, or only half of it; E0502 broken data file; E0503 images of another shape than
@@ -267,10 +173,13 @@ pub fn open(
         Ok(found) if found.is_dir() => {
             if idx::is_folder(path) {
                 idx::open_folder(path, part, input)
+            } else if cifar::is_folder(path) {
+                cifar::open_folder(path, part, input)
             } else {
                 folder::open(path, data, input)
             }
         }
+        Ok(_) if cifar::is_file(path) => cifar::open_file(path, part, input),
         Ok(_) => idx::open_file(path, part, input),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing(path)),
         Err(error) => Err(unreadable(path, &error)),
@@ -324,6 +233,25 @@ fn check_shape(name: &str, shape: Shape, input: Option<Shape>) -> Result<(), Dia
         }
         _ => Ok(()),
     }
+}
+
+/// Whether every class has an image.
+///
+/// # Errors
+/// E0505 the first class without; `file` is what the message calls the labels.
+fn check_present(labels: &[u32], classes: usize, file: &str) -> Result<(), Diagnostic> {
+    let mut present = vec![false; classes];
+    for &label in labels {
+        present[label as usize] = true;
+    }
+    let Some(absent) = present.iter().position(|present| !present) else {
+        return Ok(());
+    };
+    let message = format!(
+        "`{file}` has no image of class {absent}, but labels up to {}",
+        classes - 1
+    );
+    Err(Diagnostic::error(Code::E0505, message).help("number the classes from 0 without gaps"))
 }
 
 #[cfg(test)]

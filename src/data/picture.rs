@@ -1,16 +1,19 @@
 //! One picture file: decoded, made grey or colour, resized, cropped.
 //!
-//! Owns: [`Fit`], how pictures of any size become the network's input, and [`read`]. Used by folders and by `predict`.
-//! Grey is crate image's luma (Rec. 709: 0.2126 R + 0.7152 G + 0.0722 B), an alpha channel is dropped, 16 bits are
-//! reduced to 8, resizing is bilinear with antialiasing (as torchvision's), the crop is the centre. EXIF orientation is
-//! ignored, as torchvision's folders do.
+//! Owns: [`Fit`], how pictures of any size become the network's input, [`read`], and the two halves of it that folders
+//! take apart to keep what lies between: [`decode`] to a resized picture, [`Fit::cut`] out of it. Used by folders and by
+//! `predict`. Grey is crate image's luma (Rec. 709: 0.2126 R + 0.7152 G + 0.0722 B), an alpha channel is dropped, 16 bits
+//! are reduced to 8, resizing is bilinear with antialiasing (as torchvision's). EXIF orientation is ignored, as
+//! torchvision's folders do.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 
 use image::imageops::{FilterType, resize};
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Luma, Pixel, Rgb};
 
+use super::augment::pick;
 use super::{jpeg, missing};
 use crate::config::Data;
 use crate::diagnostic::{Code, Diagnostic};
@@ -117,17 +120,26 @@ impl Fit {
         }
     }
 
-    /// Writes a picture as 8-bit pixels `[channels, height, width]`.
+    /// The bytes of a decoded and resized picture whose file has these sides.
+    pub(super) fn stored(&self, (height, width): (usize, usize)) -> usize {
+        let (tall, wide) = self.scaled(height, width);
+        self.channels() * tall * wide
+    }
+
+    fn channels(&self) -> usize {
+        self.shape.dimensions()[0]
+    }
+
+    /// The sides to which a picture of a file is resized.
     ///
     /// # Errors
     /// E0503 where it is too small for the crop, or of another size where all must be equal.
-    fn apply(
+    fn checked(
         &self,
-        picture: &DynamicImage,
+        height: usize,
+        width: usize,
         path: &Path,
-        pixels: &mut [u8],
-    ) -> Result<(), Diagnostic> {
-        let (height, width) = (picture.height() as usize, picture.width() as usize);
+    ) -> Result<(usize, usize), Diagnostic> {
         let [channels, out_height, out_width] = self.shape.dimensions();
         let (tall, wide) = self.scaled(height, width);
         let wrong = if self.exact {
@@ -135,108 +147,266 @@ impl Fit {
         } else {
             tall < out_height || wide < out_width
         };
-        if wrong {
-            let found = Shape::image(channels, height, width);
-            let message = format!(
-                "`{}` is {found}, but images of {} are wanted",
-                path.display(),
-                self.shape
-            );
-            let help = format!(
-                "set `data.resize`, for example `resize = {}`",
-                out_height.max(out_width)
-            );
-            return Err(Diagnostic::error(Code::E0503, message).help(help));
+        if !wrong {
+            return Ok((tall, wide));
         }
-        let size = (tall as u32, wide as u32);
-        if channels == 1 {
-            write::<Luma<u8>>(&picture.to_luma8(), size, (out_height, out_width), pixels);
-        } else {
-            write::<Rgb<u8>>(&picture.to_rgb8(), size, (out_height, out_width), pixels);
-        }
-        Ok(())
+        let found = Shape::image(channels, height, width);
+        let message = format!(
+            "`{}` is {found}, but images of {} are wanted",
+            path.display(),
+            self.shape
+        );
+        let help = format!(
+            "set `data.resize`, for example `resize = {}`",
+            out_height.max(out_width)
+        );
+        Err(Diagnostic::error(Code::E0503, message).help(help))
     }
-}
 
-/// Resizes, crops the centre, and turns rows of pixels into planes of channels.
-fn write<P: Pixel<Subpixel = u8> + 'static>(
-    picture: &ImageBuffer<P, Vec<u8>>,
-    (tall, wide): (u32, u32),
-    (height, width): (usize, usize),
-    pixels: &mut [u8],
-) {
-    let resized;
-    let picture = if picture.dimensions() == (wide, tall) {
-        picture
-    } else {
-        resized = resize(picture, wide, tall, FilterType::Triangle);
-        &resized
-    };
-    let (top, left) = ((tall - height as u32) / 2, (wide - width as u32) / 2);
-    let plane = height * width;
-    for y in 0..height {
-        for x in 0..width {
-            let pixel = picture.get_pixel(left + x as u32, top + y as u32);
-            for (channel, &value) in pixel.channels().iter().enumerate() {
-                pixels[channel * plane + y * width + x] = value;
+    /// Writes the part of a decoded picture that the network sees as `[channels, height, width]`: where the two random
+    /// words say, otherwise the centre.
+    pub(super) fn cut(&self, picture: &Picture<'_>, crop: Option<[u32; 2]>, pixels: &mut [u8]) {
+        let [channels, height, width] = self.shape.dimensions();
+        let (down, right) = (picture.height - height, picture.width - width);
+        let (top, left) = match crop {
+            Some([row, column]) => (pick(row, down + 1), pick(column, right + 1)),
+            None => (down / 2, right / 2),
+        };
+        let plane = height * width;
+        let rows = picture.pixels.chunks_exact(picture.width * channels);
+        let rows = rows
+            .skip(top)
+            .take(height)
+            .map(|row| &row[left * channels..][..width * channels]);
+        if channels == 1 {
+            for (row, out) in rows.zip(pixels.chunks_exact_mut(width)) {
+                out.copy_from_slice(row);
+            }
+            return;
+        }
+        let (red, others) = pixels.split_at_mut(plane);
+        let (green, blue) = others.split_at_mut(plane);
+        let planes = red
+            .chunks_exact_mut(width)
+            .zip(green.chunks_exact_mut(width))
+            .zip(blue.chunks_exact_mut(width));
+        for (row, ((red, green), blue)) in rows.zip(planes) {
+            let out = red.iter_mut().zip(green).zip(blue);
+            for (&[r, g, b], ((red, green), blue)) in row.as_chunks::<3>().0.iter().zip(out) {
+                (*red, *green, *blue) = (r, g, b);
             }
         }
     }
 }
 
-/// Reads a JPEG or PNG file (whichever its bytes say it is) into `pixels`, `[channels, height, width]` of the fit.
+/// A decoded and resized picture: rows of pixels, each of the network's channels.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Picture<'a> {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// `[height, width, channels]`.
+    pub pixels: &'a [u8],
+}
+
+/// Buffers of one reader, used again for every picture.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    file: Vec<u8>,
+    decoded: Vec<u8>,
+    /// A copy of an image's pixels.
+    pub(super) spare: Vec<u8>,
+}
+
+/// Reads a JPEG or PNG file (whichever its bytes say it is) into `pixels`, `[channels, height, width]` of the fit, the
+/// centre.
 ///
 /// # Errors
 /// E0501 no such file, E0502 no picture or a broken one (with the decoder's words), E0503 a size that does not fit,
 /// E0901 an unreadable file.
 pub fn read(path: &Path, fit: &Fit, pixels: &mut [u8]) -> Result<(), Diagnostic> {
-    let bytes = bytes(path)?;
-    let picture = reader(path, &bytes)?
-        .decode()
-        .map_err(|error| broken(path, &error.to_string()))?;
-    fit.apply(&picture, path, pixels)
+    let mut scratch = Scratch::default();
+    let picture = decode(path, fit, &mut scratch).map_err(|fault| match fault.code {
+        Code::E0501 => missing(path),
+        _ => fault,
+    })?;
+    fit.cut(&picture, None, pixels);
+    Ok(())
 }
 
-/// Height and width of a picture, and whether it has colours, from its header alone.
+/// Reads a picture file as far as the crop.
 ///
 /// # Errors
-/// As [`read`], but for E0503.
-pub(super) fn header(path: &Path) -> Result<((usize, usize), bool), Diagnostic> {
-    let bytes = bytes(path)?;
-    let decoder = reader(path, &bytes)?
-        .into_decoder()
-        .map_err(|error| broken(path, &error.to_string()))?;
-    let (width, height) = decoder.dimensions();
-    let colour = decoder.color_type().has_color();
-    Ok(((height as usize, width as usize), colour))
-}
-
-fn bytes(path: &Path) -> Result<Vec<u8>, Diagnostic> {
-    std::fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => missing(path),
-        _ => unreadable(path, &error),
+/// Those of [`read`].
+pub(super) fn decode<'a>(
+    path: &Path,
+    fit: &Fit,
+    scratch: &'a mut Scratch,
+) -> Result<Picture<'a>, Diagnostic> {
+    let Scratch { file, decoded, .. } = scratch;
+    file.clear();
+    let mut opened = open(path)?;
+    opened
+        .read_to_end(file)
+        .map_err(|error| failed(path, &error))?;
+    let format = format(path, file)?;
+    if format == ImageFormat::Jpeg {
+        whole(path, file)?;
+    }
+    let channels = fit.channels();
+    let fast = if format == ImageFormat::Jpeg {
+        jpeg::decode(file, channels, decoded)
+    } else {
+        None
+    };
+    let (height, width) = if let Some(sides) = fast {
+        sides
+    } else {
+        let picture = reader(file, format)
+            .decode()
+            .map_err(|error| broken(path, &error.to_string()))?;
+        let sides = (picture.height() as usize, picture.width() as usize);
+        *decoded = if channels == 1 {
+            grey(picture)
+        } else {
+            picture.into_rgb8().into_raw()
+        };
+        sides
+    };
+    let (tall, wide) = fit.checked(height, width, path)?;
+    if (tall, wide) != (height, width) {
+        let from = (height, width);
+        *decoded = if channels == 1 {
+            resized::<Luma<u8>>(std::mem::take(decoded), from, (tall, wide))
+        } else {
+            resized::<Rgb<u8>>(std::mem::take(decoded), from, (tall, wide))
+        };
+    }
+    Ok(Picture {
+        height: tall,
+        width: wide,
+        pixels: decoded,
     })
 }
 
-fn reader<'a>(path: &Path, bytes: &'a [u8]) -> Result<ImageReader<Cursor<&'a [u8]>>, Diagnostic> {
+fn grey(picture: DynamicImage) -> Vec<u8> {
+    picture.into_luma8().into_raw()
+}
+
+fn resized<P: Pixel<Subpixel = u8> + 'static>(
+    pixels: Vec<u8>,
+    (height, width): (usize, usize),
+    (tall, wide): (usize, usize),
+) -> Vec<u8> {
+    let picture = ImageBuffer::<P, _>::from_raw(width as u32, height as u32, pixels)
+        .expect("internal error: a picture of other sides");
+    resize(&picture, wide as u32, tall as u32, FilterType::Triangle).into_raw()
+}
+
+/// What to do about a picture in a folder.
+const REMEDY: &str = "repair or remove it, or set `data.broken = \"skip\"`";
+
+/// So many of a file's first bytes hold the header, unless other data stands before it.
+const FIRST: u64 = 16 << 10;
+
+/// What the header of a picture says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    format: ImageFormat,
+    /// Height and width.
+    pub sides: (usize, usize),
+    /// Whether it has colours.
+    pub colour: bool,
+}
+
+/// The header of a picture, from the first bytes of its file.
+///
+/// # Errors
+/// As [`read`], but for E0503.
+pub(super) fn header(path: &Path) -> Result<Header, Diagnostic> {
+    let mut file = open(path)?;
+    let mut bytes = Vec::new();
+    let mut more = |limit: u64, bytes: &mut Vec<u8>| {
+        let read = file.by_ref().take(limit).read_to_end(bytes);
+        read.map_err(|error| failed(path, &error))
+    };
+    more(FIRST, &mut bytes)?;
+    let of = |bytes: &[u8]| {
+        let format = format(path, bytes)?;
+        let decoder = reader(bytes, format).into_decoder();
+        let decoder = decoder.map_err(|error| broken(path, &error.to_string()))?;
+        let (width, height) = decoder.dimensions();
+        Ok(Header {
+            format,
+            sides: (height as usize, width as usize),
+            colour: decoder.color_type().has_color(),
+        })
+    };
+    match of(&bytes) {
+        Err(_) if bytes.len() as u64 == FIRST => {
+            more(u64::MAX, &mut bytes)?;
+            of(&bytes)
+        }
+        found => found,
+    }
+}
+
+/// Looks whether a file can be opened and is a picture of a size that fits, and whether a JPEG has its end, without
+/// decoding it.
+///
+/// # Errors
+/// Those of [`read`].
+pub(super) fn look(path: &Path, fit: &Fit) -> Result<(), Diagnostic> {
+    let header = header(path)?;
+    let (height, width) = header.sides;
+    fit.checked(height, width, path)?;
+    let mut file = open(path)?;
+    if header.format != ImageFormat::Jpeg
+        || jpeg::ends(&mut file).map_err(|error| failed(path, &error))?
+    {
+        return Ok(());
+    }
+    // Something stands after the end, or there is none.
+    let mut bytes = Vec::new();
+    let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
+    read.map_err(|error| failed(path, &error))?;
+    whole(path, &bytes)
+}
+
+fn open(path: &Path) -> Result<File, Diagnostic> {
+    File::open(path).map_err(|error| failed(path, &error))
+}
+
+/// E0501 or E0901.
+fn failed(path: &Path, error: &std::io::Error) -> Diagnostic {
+    unreadable(path, error).help(REMEDY)
+}
+
+/// What a file's first bytes say it is.
+fn format(path: &Path, bytes: &[u8]) -> Result<ImageFormat, Diagnostic> {
     if bytes.is_empty() {
         return Err(broken(path, "the file is empty"));
     }
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let reader = reader.map_err(|error| broken(path, &error.to_string()))?;
-    match reader.format() {
-        None => return Err(broken(path, "neither JPEG nor PNG")),
-        Some(ImageFormat::Jpeg) => {
-            if let Some(byte) = jpeg::cut_off(bytes) {
-                return Err(broken(
-                    path,
-                    &format!("the file ends at byte {byte}, before the end of the image"),
-                ));
-            }
-        }
-        Some(_) => {}
+    match image::guess_format(bytes) {
+        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => Ok(format),
+        _ => Err(broken(path, "neither JPEG nor PNG")),
     }
-    Ok(reader)
+}
+
+fn reader(bytes: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {
+    ImageReader::with_format(Cursor::new(bytes), format)
+}
+
+/// Whether a JPEG file goes to its end.
+fn whole(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
+    match jpeg::cut_off(bytes) {
+        None => Ok(()),
+        Some(byte) => Err(broken(
+            path,
+            &format!("the file ends at byte {byte}, before the end of the image"),
+        )),
+    }
 }
 
 fn broken(path: &Path, words: &str) -> Diagnostic {
@@ -244,6 +414,5 @@ fn broken(path: &Path, words: &str) -> Diagnostic {
         "`{}` is no picture that can be read: {words}",
         path.display()
     );
-    Diagnostic::error(Code::E0502, message)
-        .help("repair or remove it, or set `data.broken = \"skip\"`")
+    Diagnostic::error(Code::E0502, message).help(REMEDY)
 }

@@ -9,9 +9,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sysinfo::System;
-
 use crate::diagnostic::Diagnostic;
+use crate::memory;
 use crate::op::emit::{BufferId, Scalars};
 use crate::op::limits::Limits;
 use crate::op::name::Name;
@@ -52,7 +51,7 @@ impl Host {
         Self {
             description,
             limits: Limits {
-                memory_bytes: memory_bytes(),
+                memory_bytes: memory::available(),
                 ..Limits::host()
             },
             plans: Vec::new(),
@@ -84,20 +83,6 @@ fn words_in(bytes: u64) -> usize {
 
 fn words(bytes: u64) -> Words {
     vec![0; words_in(bytes)]
-}
-
-/// What the machine, or the container, has free: the host engine shares it with everything else.
-fn memory_bytes() -> u64 {
-    // Where the system does not say, there is no limit.
-    let Ok(mut system) = System::new() else {
-        return u64::MAX;
-    };
-    system.refresh_memory();
-    let all = system.available_memory();
-    let allowed = system
-        .cgroup_limits()
-        .map_or(all, |limits| limits.free_memory);
-    if all == 0 { u64::MAX } else { all.min(allowed) }
 }
 
 impl Device for Host {

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use crate::config::Scale;
-use crate::data::{self, Dataset, Mean};
+use crate::config::Data;
+use crate::data::{Dataset, Loader, Mean, Preparation};
 use crate::diagnostic::Diagnostic;
 use crate::op::real::{Precision, Real};
 
@@ -24,7 +24,7 @@ pub struct Evaluation {
     pub confusion: Vec<Vec<u64>>,
 }
 
-/// Runs a set through the network.
+/// Runs a set through the network; `data` says how its images become numbers, and by how many threads.
 ///
 /// # Errors
 /// Those of reading images, and E0704.
@@ -32,9 +32,9 @@ pub fn evaluate(
     session: &mut Session,
     set: &Dataset,
     mean: &Mean,
-    scale: Scale,
+    data: &Data,
 ) -> Result<Evaluation, Diagnostic> {
-    let whole = evaluate_until(session, set, mean, scale, &AtomicI32::new(0))?;
+    let whole = evaluate_until(session, set, mean, data, &AtomicI32::new(0))?;
     Ok(whole.expect("internal error: nobody has stopped it"))
 }
 
@@ -46,12 +46,12 @@ pub fn evaluate_until(
     session: &mut Session,
     set: &Dataset,
     mean: &Mean,
-    scale: Scale,
+    data: &Data,
     stop: &AtomicI32,
 ) -> Result<Option<Evaluation>, Diagnostic> {
     match session.precision {
-        Precision::F32 => evaluate_real::<f32>(session, set, mean, scale, stop),
-        Precision::F64 => evaluate_real::<f64>(session, set, mean, scale, stop),
+        Precision::F32 => evaluate_real::<f32>(session, set, mean, data, stop),
+        Precision::F64 => evaluate_real::<f64>(session, set, mean, data, stop),
     }
 }
 
@@ -59,22 +59,35 @@ fn evaluate_real<T: Real>(
     session: &mut Session,
     set: &Dataset,
     mean: &Mean,
-    scale: Scale,
+    data: &Data,
     stop: &AtomicI32,
 ) -> Result<Option<Evaluation>, Diagnostic> {
     let units = session.graph.classes().unwrap_or(0);
     let (mut right, mut near, mut loss) = (0u64, 0u64, 0.0);
     let mut confusion = vec![vec![0; units]; units];
-    let all: Vec<u32> = (0..set.len() as u32).collect();
-    for indices in all.chunks(session.batch) {
+    let preparation = Preparation {
+        set,
+        mean,
+        scale: data.scale,
+        augmentation: None,
+        parts: 1,
+        workers: data.workers,
+    };
+    let (all, size) = (set.len() as u32, session.batch as u32);
+    let steps = u64::from(all.div_ceil(size));
+    let plan = |step| {
+        let first = step as u32 * size;
+        (first..all.min(first + size)).collect()
+    };
+    let mut loader = Loader::<T>::new(&preparation, session.batch, 0..steps, plan);
+    for _ in 0..steps {
         if stop.load(Ordering::Relaxed) != 0 {
             return Ok(None);
         }
-        let mut images = vec![T::zero(); indices.len() * set.shape().elements()];
-        data::gather(set, indices, mean, scale, &mut images)?;
-        let logits = session.logits(&images)?;
-        for (logits, &index) in logits.chunks_exact(units).zip(indices) {
-            let label = set.labels()[index as usize] as usize;
+        let batch = loader.next_batch()?;
+        let logits = session.logits(&batch.images)?;
+        for (logits, &label) in logits.chunks_exact(units).zip(&batch.labels) {
+            let label = label as usize;
             let (rank, answer) = rank(logits, label);
             right += u64::from(answer == label);
             near += u64::from(rank < 5);

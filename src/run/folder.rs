@@ -78,6 +78,7 @@ mod name {
     pub const CONFIG: &str = "config.toml";
     pub const CLASSES: &str = "classes.txt";
     pub const MEAN: &str = "mean.safetensors";
+    pub const LEFT_OUT: &str = "left-out.txt";
     pub const METRICS: &str = "metrics.jsonl";
     pub const LOCK: &str = ".lock";
     pub const CHECKPOINTS: &str = "checkpoints";
@@ -97,16 +98,30 @@ pub struct Contents<'a> {
     pub classes: &'a [String],
     /// The mean, and the shape of an image.
     pub mean: (&'a Mean, Shape),
+    /// The images that cannot be read and are left out: of those learned from, held back, tested on.
+    pub left_out: [&'a [String]; 3],
 }
+
+/// How `left-out.txt` names the three sets.
+const PARTS: [&str; 3] = ["train", "validation", "test"];
 
 impl Contents<'_> {
     fn files(&self) -> Vec<(&'static str, Vec<u8>)> {
-        vec![
+        let mut files = vec![
             (name::NETWORK, self.network.into()),
             (name::CONFIG, self.config.to_toml().into()),
             (name::CLASSES, (self.classes.join("\n") + "\n").into()),
             (name::MEAN, self.mean.0.save(self.mean.1)),
-        ]
+        ];
+        let lines = PARTS.iter().zip(self.left_out).flat_map(|(part, files)| {
+            let line = move |file: &String| format!("{part} {file}\n");
+            files.iter().map(line)
+        });
+        let lines: String = lines.collect();
+        if !lines.is_empty() {
+            files.push((name::LEFT_OUT, lines.into()));
+        }
+        files
     }
 }
 
@@ -227,7 +242,12 @@ impl RunFolder {
         }
         let lock = lock(path)?;
         if holds_run(path) {
-            for old in [name::CHECKPOINTS, name::METRICS, name::FINAL] {
+            for old in [
+                name::CHECKPOINTS,
+                name::METRICS,
+                name::FINAL,
+                name::LEFT_OUT,
+            ] {
                 remove(&path.join(old))?;
             }
         }
@@ -565,6 +585,22 @@ pub fn settings(path: &Path, sets: &[String]) -> Result<Settings, Diagnostics> {
         config,
         classes,
     })
+}
+
+/// The images that a run leaves out: of those learned from, held back, tested on.
+///
+/// # Errors
+/// E0901 the list cannot be read.
+pub fn left_out(path: &Path) -> Result<[Vec<String>; 3], Diagnostic> {
+    let text = match file::read(&path.join(name::LEFT_OUT)) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(fault) if fault.code == Code::E0501 => String::new(),
+        Err(fault) => return Err(fault),
+    };
+    Ok(PARTS.map(|part| {
+        let of = |line: &str| Some(line.strip_prefix(part)?.strip_prefix(' ')?.to_owned());
+        text.lines().filter_map(of).collect()
+    }))
 }
 
 /// The mean in a run's folder, for images of this shape.

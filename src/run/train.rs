@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Best, Config, Every, Unit, Weights};
-use crate::data::{self, Dataset, Mean, Order};
+use crate::data::{Augmentation, Dataset, Loader, Mean, Order, Preparation};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::op::emit::Scalars;
 use crate::op::real::{Precision, Real};
@@ -47,6 +47,12 @@ pub struct Metrics {
     /// The accuracy on the test set, on the last step of an epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_accuracy: Option<f64>,
+    /// The loss on the images held back, where there are such, on the last step of an epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+    /// The accuracy on them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
 }
 
 /// Told as the training goes on.
@@ -57,6 +63,8 @@ pub trait Watcher {
     fn epoch(&mut self, metrics: &Metrics, evaluation: &Evaluation);
     /// When something went wrong that the training goes on after.
     fn warn(&mut self, fault: &Diagnostic);
+    /// At the end: how long the steps took, and how long they waited for images.
+    fn profile(&mut self, steps: Duration, waited: Duration);
 }
 
 /// What a training needs.
@@ -67,6 +75,9 @@ pub struct Training<'a> {
     pub config: &'a Config,
     /// Images learned from.
     pub train: &'a Dataset,
+    /// Images held back of them, by which the best epoch, the rate and the end are chosen; without them the test images do
+    /// that.
+    pub validation: Option<&'a Dataset>,
     /// Images tested on.
     pub test: &'a Dataset,
     /// Subtracted from every image.
@@ -140,7 +151,23 @@ impl Training<'_> {
 
     fn run_real<T: Real>(mut self, watcher: &mut dyn Watcher) -> Result<End, Diagnostic> {
         let (per_epoch, total) = (self.order.steps_per_epoch(), self.steps());
-        let mut images = vec![T::zero(); self.session.batch * self.train.shape().elements()];
+        let (config, batch) = (self.config, self.session.batch);
+        let augmentation = Augmentation::of(&config.data, config.train.seed);
+        let parts = config.train.accumulate;
+        let preparation = Preparation {
+            set: self.train,
+            mean: self.mean,
+            scale: config.data.scale,
+            augmentation: Some(&augmentation),
+            parts,
+            workers: config.data.workers,
+        };
+        let (mut order, coming) = (self.order.clone(), self.state.step * parts..total * parts);
+        let mut loader = Loader::<T>::new(&preparation, batch, coming, |number| {
+            let first = (number % parts) as usize * batch;
+            order.batch(number / parts)[first..first + batch].to_vec()
+        });
+        let mut stepping = Duration::ZERO;
         let begun = Instant::now();
         let before = self.state.seconds;
         let mut timer = Timer {
@@ -160,13 +187,17 @@ impl Training<'_> {
             if self.state.step > self.state.tested * per_epoch
                 && self.state.step.is_multiple_of(per_epoch)
             {
-                let (test, scale) = (self.test, self.config.data.scale);
-                let evaluation = evaluate_until(self.session, test, self.mean, scale, self.stop)
-                    .map_err(|fault| self.interrupted(fault))?;
-                let Some(evaluation) = evaluation else {
+                let Some(test) = self.evaluate(self.test)? else {
                     continue;
                 };
-                let better = self.tested(&evaluation, seconds(), watcher)?;
+                let held_back = match self.validation {
+                    None => None,
+                    Some(set) => match self.evaluate(set)? {
+                        None => continue,
+                        found => found,
+                    },
+                };
+                let better = self.tested(&test, held_back.as_ref(), seconds(), watcher)?;
                 let done = self.state.step == total || self.state.ended;
                 let due = timer.is_due(self.state.step, per_epoch) && !done;
                 self.keep(better, due, &mut timer, watcher)?;
@@ -174,7 +205,9 @@ impl Training<'_> {
             if self.state.step >= total || self.state.ended {
                 break;
             }
-            let metrics = self.step(&mut images, &seconds)?;
+            let begin = Instant::now();
+            let metrics = self.step(&mut loader, &seconds)?;
+            stepping += begin.elapsed();
             watcher.step(&metrics);
             if self.state.step.is_multiple_of(per_epoch) {
                 self.state.untested = Some(metrics);
@@ -185,44 +218,51 @@ impl Training<'_> {
                 }
             }
         }
+        watcher.profile(stepping, loader.waited());
+        drop(loader);
         self.finish(watcher)
+    }
+
+    /// A set through the network; nothing where a signal asks to stop.
+    fn evaluate(&mut self, set: &Dataset) -> Result<Option<Evaluation>, Diagnostic> {
+        evaluate_until(self.session, set, self.mean, &self.config.data, self.stop)
+            .map_err(|fault| self.interrupted(fault))
     }
 
     /// One step: its mini-batches, and the update.
     fn step<T: Real>(
         &mut self,
-        images: &mut [T],
+        loader: &mut Loader<'_, T>,
         seconds: &dyn Fn() -> f64,
     ) -> Result<Metrics, Diagnostic> {
         let (config, begin, step) = (self.config, Instant::now(), self.state.step);
         let per_epoch = self.order.steps_per_epoch();
         let rate = learning_rate(config, per_epoch, step, &self.state.course);
         let optimizer = optimizer(config);
-        let indices = self.order.batch(step);
-        let parts = indices.chunks(self.session.batch);
-        let (count, mut loss, mut accuracy) = (parts.len(), 0.0, 0.0);
-        for (part, indices) in parts.enumerate() {
-            data::gather(self.train, indices, self.mean, config.data.scale, images)
+        let parts = config.train.accumulate;
+        let (mut count, mut loss, mut accuracy) = (0, 0.0, 0.0);
+        for part in 0..parts {
+            let batch = loader
+                .next_batch()
                 .map_err(|fault| self.interrupted(fault))?;
-            let labels: Vec<i32> = indices
-                .iter()
-                .map(|&i| self.train.labels()[i as usize] as i32)
-                .collect();
             let scalars = Scalars {
                 // Dropout draws anew in every mini-batch.
-                step: (step * count as u64 + part as u64) as u32,
+                step: (step * parts + part) as u32,
                 seed: config.train.seed,
-                images: labels.len() as u32,
+                images: batch.labels.len() as u32,
                 ..optimizer.scalars(rate, step)
             };
-            let last = part + 1 == count;
-            let result = self.session.step(&*images, &labels, &scalars, last)?;
+            let last = part + 1 == parts;
+            let result = self
+                .session
+                .step(&batch.images, &batch.labels, &scalars, last)?;
             if !result.loss.is_finite() {
-                let trouble = self.session.trouble(&*images, &scalars)?;
+                let trouble = self.session.trouble(&batch.images, &scalars)?;
                 return Err(self.not_finite(result.loss, &trouble));
             }
-            loss += result.loss / count as f64;
-            accuracy += result.accuracy / count as f64;
+            loss += result.loss / parts as f64;
+            accuracy += result.accuracy / parts as f64;
+            count += batch.labels.len();
         }
         self.state.step += 1;
         self.state.seconds = seconds();
@@ -231,11 +271,13 @@ impl Training<'_> {
             epoch: step / per_epoch + 1,
             loss,
             accuracy,
-            images_per_second: indices.len() as f64 / begin.elapsed().as_secs_f64(),
+            images_per_second: count as f64 / begin.elapsed().as_secs_f64(),
             learning_rate: rate,
             seconds: self.state.seconds,
             test_loss: None,
             test_accuracy: None,
+            validation_loss: None,
+            validation_accuracy: None,
         })
     }
 
@@ -243,11 +285,13 @@ impl Training<'_> {
     fn tested(
         &mut self,
         evaluation: &Evaluation,
+        held_back: Option<&Evaluation>,
         seconds: f64,
         watcher: &mut dyn Watcher,
     ) -> Result<bool, Diagnostic> {
         self.state.seconds = seconds;
-        if !evaluation.loss.is_finite() {
+        let deciding = held_back.unwrap_or(evaluation);
+        if !(evaluation.loss.is_finite() && deciding.loss.is_finite()) {
             // The last update is what has not been looked at.
             return Err(match self.session.check() {
                 Err(fault) => self.spoilt(fault),
@@ -261,6 +305,8 @@ impl Training<'_> {
             .expect("internal error: an epoch's last step has figures");
         metrics.test_loss = Some(evaluation.loss);
         metrics.test_accuracy = Some(evaluation.accuracy);
+        metrics.validation_loss = held_back.map(|evaluation| evaluation.loss);
+        metrics.validation_accuracy = held_back.map(|evaluation| evaluation.accuracy);
         metrics.seconds = seconds;
         self.write_metrics(&metrics, watcher);
         watcher.epoch(&metrics, evaluation);
@@ -270,14 +316,14 @@ impl Training<'_> {
             loss: evaluation.loss,
         });
         let figure = match self.config.train.best {
-            Best::Loss => -evaluation.loss,
-            Best::Accuracy => evaluation.accuracy,
+            Best::Loss => -deciding.loss,
+            Best::Accuracy => deciding.accuracy,
         };
         let better = self.state.best.is_none_or(|best| figure > best);
         if better {
             self.state.best = Some(figure);
         }
-        self.state.course.epoch(self.config, evaluation.loss);
+        self.state.course.epoch(self.config, deciding.loss);
         self.state.ended = self.state.course.ends(self.config);
         Ok(better)
     }

@@ -3,7 +3,9 @@
 use image::{GrayImage, Luma};
 
 use super::*;
-use crate::config::Broken;
+use crate::config::{Broken, Cache, MeanOf};
+use crate::data::augment::Draw;
+use crate::data::picture::Scratch;
 
 #[test]
 fn folders_of_classes_are_sorted_and_fitted_to_the_input() {
@@ -44,13 +46,12 @@ fn resize_and_crop_take_the_centre() {
         "a/wide.png",
         &encoded(&gradient(40, 20), ImageFormat::Png),
     );
-    let path = folder.path().to_string_lossy().into_owned();
     let data = |resize, crop| Data {
         resize,
         crop,
         ..Data::default()
     };
-    let open = |data: &Data, input| open(&path, Part::Test, data, input);
+    let open = |data: &Data, input| surveyed(folder.path(), Part::Test, data, input);
     let square = |side| Some(Shape::image(3, side, side));
 
     let kept = open(&data(None, Some(10)), square(10)).unwrap();
@@ -169,14 +170,17 @@ fn broken_pictures_stop_or_are_skipped() {
                 broken: Broken::Skip,
                 ..Data::default()
             };
-            let set = open(&folder.path().to_string_lossy(), Part::Train, &data, input).unwrap();
-            assert_eq!((set.len(), set.broken().len()), (3, 1), "{name}");
-            assert_eq!(set.labels(), [0, 0, 1]);
-            assert_eq!(
-                image(&set, 2),
-                image(&train(class_folder().path(), input).unwrap(), 2),
-                "{name}: gaps close"
-            );
+            for part in [Part::Train, Part::Test] {
+                let set = surveyed(folder.path(), part, &data, input).unwrap();
+                assert_eq!((set.len(), set.broken().len()), (3, 1), "{name}");
+                assert_eq!(set.broken_files(), [format!("cat/{name}")]);
+                assert_eq!(set.labels(), [0, 0, 1]);
+                assert_eq!(
+                    image(&set, 2),
+                    image(&train(class_folder().path(), input).unwrap(), 2),
+                    "{name}: gaps close"
+                );
+            }
         }
     }
     let folder = tempfile::tempdir().unwrap();
@@ -186,7 +190,7 @@ fn broken_pictures_stop_or_are_skipped() {
         ..Data::default()
     };
     fails(
-        open(&folder.path().to_string_lossy(), Part::Train, &data, None),
+        surveyed(folder.path(), Part::Train, &data, None),
         Code::E0505,
         "every picture of class `cat`",
     );
@@ -202,4 +206,186 @@ fn pictures_for_prediction_are_read_alone() {
     let missing = folder.path().join("dog/b.png");
     let problem = picture::read(&missing, &fit, &mut pixels).unwrap_err();
     assert_eq!(problem.code, Code::E0501);
+}
+
+#[test]
+fn what_is_left_out_is_told_and_can_be_left_out_again() {
+    let folder = class_folder();
+    for (name, bytes) in broken_pictures() {
+        write(folder.path(), &format!("dog/{name}"), &bytes);
+    }
+    // Not a file that can be read either: a link to nothing.
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("nowhere", folder.path().join("dog/link.png")).unwrap();
+    let skip = Data {
+        broken: Broken::Skip,
+        ..Data::default()
+    };
+    let input = Some(Shape::image(3, 8, 8));
+    let path = folder.path().to_string_lossy().into_owned();
+    let opened = || open(&path, Part::Train, &skip, input).unwrap();
+    let mut set = opened();
+    let mean = set.survey(MeanOf::Pixel, &Survey::of(&skip)).unwrap();
+    let count = broken_pictures().len() + usize::from(cfg!(unix));
+    assert_eq!((set.len(), set.broken().len()), (3, count));
+    let mut sorted = set.broken_files().to_vec();
+    sorted.sort();
+    assert_eq!(set.broken_files(), sorted, "in the order of files");
+    for (file, fault) in set.broken_files().iter().zip(set.broken()) {
+        assert!(fault.message.contains(file.as_str()), "{fault}");
+    }
+    let whole = class_folder();
+    let mut good = open(&whole.path().to_string_lossy(), Part::Train, &skip, input).unwrap();
+    assert_eq!(
+        good.survey(MeanOf::Pixel, &Survey::of(&skip)).unwrap(),
+        mean
+    );
+
+    // A resumed training knows the list, and reads no file.
+    let mut again = opened();
+    again.leave_out(set.broken_files()).unwrap();
+    assert_eq!(again.labels(), set.labels());
+    assert_eq!(again.fingerprint().unwrap(), set.fingerprint().unwrap());
+    assert_ne!(opened().fingerprint().unwrap(), set.fingerprint().unwrap());
+    let all = ["dog/a.png".to_owned()];
+    assert_eq!(again.leave_out(&all).unwrap_err().code, Code::E0505);
+    again.leave_out(&["nowhere/a.png".into()]).unwrap();
+}
+
+#[test]
+fn the_first_broken_picture_is_told_whatever_the_threads() {
+    let folder = class_folder();
+    for n in 0..80 {
+        let bytes = encoded(&gradient(8, 8), ImageFormat::Png);
+        write(folder.path(), &format!("cat/{n:02}.png"), &bytes);
+    }
+    for n in [77, 40, 41] {
+        write(folder.path(), &format!("cat/{n}.png"), b"broken");
+    }
+    for workers in [1, 2, 8] {
+        let data = Data {
+            workers,
+            ..Data::default()
+        };
+        for part in [Part::Train, Part::Test] {
+            let set = surveyed(folder.path(), part, &data, Some(Shape::image(3, 8, 8)));
+            fails(set, Code::E0502, "cat/40.png");
+        }
+    }
+}
+
+#[test]
+fn opening_lists_files_and_reads_none() {
+    let folder = class_folder();
+    write(folder.path(), "cat/broken.jpg", b"broken");
+    let input = Some(Shape::image(3, 8, 8));
+    let path = folder.path().to_string_lossy().into_owned();
+    let set = open(&path, Part::Train, &Data::default(), input).unwrap();
+    assert_eq!(set.len(), 4);
+    let before = set.fingerprint().unwrap();
+    fs::rename(
+        folder.path().join("dog/a.png"),
+        folder.path().join("dog/b.png"),
+    )
+    .unwrap();
+    let renamed = open(&path, Part::Train, &Data::default(), input).unwrap();
+    assert_ne!(renamed.fingerprint().unwrap(), before);
+    let mut pixels = vec![0; 192];
+    let gone = set.load(3, &mut pixels).unwrap_err();
+    assert!(
+        gone.code == Code::E0501 && gone.message.contains("dog/a.png"),
+        "{gone}"
+    );
+}
+
+#[test]
+fn a_picture_is_the_same_whether_kept_or_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, format) in [
+        ("a/a.jpg", ImageFormat::Jpeg),
+        ("a/b.png", ImageFormat::Png),
+    ] {
+        write(folder.path(), name, &encoded(&gradient(60, 40), format));
+    }
+    let grey = GrayImage::from_fn(50, 50, |x, y| Luma([(x * 3 + y) as u8]));
+    write(
+        folder.path(),
+        "b/grey.jpg",
+        &encoded(&grey.into(), ImageFormat::Jpeg),
+    );
+    for channels in [1, 3] {
+        let with = |cache| Data {
+            cache,
+            resize: Some(30),
+            crop: Some(24),
+            ..Data::default()
+        };
+        let input = Some(Shape::image(channels, 24, 24));
+        let path = folder.path().to_string_lossy().into_owned();
+        let kept = surveyed(folder.path(), Part::Train, &with(Cache::Auto), input).unwrap();
+        let read = open(&path, Part::Train, &with(Cache::Never), input).unwrap();
+        let images: Vec<Vec<u8>> = (0..3).map(|index| image(&read, index)).collect();
+        // As crate image alone makes them.
+        for (index, name) in ["a/a.jpg", "a/b.png", "b/grey.jpg"].iter().enumerate() {
+            let whole = image::open(folder.path().join(name)).unwrap();
+            let (tall, wide) = if index == 2 { (30, 30) } else { (30, 45) };
+            let filter = image::imageops::FilterType::Triangle;
+            let (top, left) = ((tall - 24) / 2, (wide - 24) / 2);
+            let expected: Vec<u8> = if channels == 1 {
+                let small = image::imageops::resize(&whole.to_luma8(), wide, tall, filter);
+                image::imageops::crop_imm(&small, left, top, 24, 24)
+                    .to_image()
+                    .into_raw()
+            } else {
+                let small = image::imageops::resize(&whole.to_rgb8(), wide, tall, filter);
+                let cut = image::imageops::crop_imm(&small, left, top, 24, 24).to_image();
+                (0..3)
+                    .flat_map(|c| cut.pixels().map(|p| p.0[c]).collect::<Vec<_>>())
+                    .collect()
+            };
+            assert_eq!(images[index], expected, "{name} in {channels} channels");
+        }
+        fs::rename(folder.path().join("a"), folder.path().join("c")).unwrap();
+        for (index, expected) in images.iter().enumerate() {
+            assert_eq!(&image(&kept, index), expected);
+        }
+        fs::rename(folder.path().join("c"), folder.path().join("a")).unwrap();
+    }
+}
+
+#[test]
+fn crops_lie_within_the_picture_and_reach_its_corners() {
+    let folder = tempfile::tempdir().unwrap();
+    write(
+        folder.path(),
+        "a/a.png",
+        &encoded(&gradient(12, 9), ImageFormat::Png),
+    );
+    let data = Data {
+        crop: Some(8),
+        ..Data::default()
+    };
+    let set = surveyed(folder.path(), Part::Train, &data, None).unwrap();
+    let augmentation = Augmentation::of(&data, 1);
+    let mut seen = std::collections::BTreeSet::new();
+    for step in 0..200 {
+        let draw = augmentation.draw(step, 0);
+        let mut pixels = vec![0; 192];
+        set.load_varied(0, &draw, &mut Scratch::default(), &mut pixels)
+            .unwrap();
+        let (left, top) = (pixels[0], pixels[64]);
+        assert_eq!(
+            (pixels[7], pixels[64 + 56]),
+            (left + 7, top + 7),
+            "one piece"
+        );
+        seen.insert((top, left));
+    }
+    let all: Vec<(u8, u8)> = (0..2)
+        .flat_map(|top| (0..5).map(move |left| (top, left)))
+        .collect();
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
+    assert_eq!(image(&set, 0)[0], 2, "without a draw the centre");
+    let fitted = Augmentation::of(&Data::default(), 1);
+    assert_eq!(fitted.draw(0, 0), Draw::default(), "without `crop` too");
 }

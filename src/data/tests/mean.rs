@@ -14,7 +14,12 @@ fn means_equal_a_direct_sum() {
             images.iter().map(|image| f64::from(image[at])).sum::<f64>() / images.len() as f64
         })
         .collect();
-    let Mean::Pixel(pixel) = Mean::of(&set, MeanOf::Pixel).unwrap() else {
+    let mean = |of| {
+        set.clone()
+            .survey(of, &Survey::of(&Data::default()))
+            .unwrap()
+    };
+    let Mean::Pixel(pixel) = mean(MeanOf::Pixel) else {
         panic!("a mean image")
     };
     assert!(
@@ -25,23 +30,16 @@ fn means_equal_a_direct_sum() {
     );
     let alone = of_images(images.iter().map(Vec::as_slice), 60);
     assert_eq!(Mean::Pixel(alone), Mean::Pixel(pixel.clone()));
-    let Mean::Channel(channel) = Mean::of(&set, MeanOf::Channel).unwrap() else {
+    let Mean::Channel(channel) = mean(MeanOf::Channel) else {
         panic!("a channel mean")
     };
     for (mean, direct) in channel.iter().zip(direct.chunks(20)) {
         assert!((mean - direct.iter().sum::<f64>() / 20.0).abs() < 1e-12);
     }
-    assert_eq!(Mean::of(&set, MeanOf::None).unwrap(), Mean::None);
+    assert_eq!(mean(MeanOf::None), Mean::None);
 
     let mut out = [0.0f64; 60];
-    gather(
-        &set,
-        &[2],
-        &Mean::Channel(channel.clone()),
-        Scale::Unit,
-        &mut out,
-    )
-    .unwrap();
+    Mean::Channel(channel.clone()).apply(Scale::Unit, &images[2], &mut out);
     let expected = (f64::from(images[2][59]) - channel[2]) / 255.0;
     assert_eq!(out[59].to_bits(), expected.to_bits());
     Mean::Pixel(pixel.clone()).apply(Scale::None, &images[1], &mut out);

@@ -1,8 +1,11 @@
 //! Opening sets of every form, and what is said about broken ones. Files are made in temporary folders.
 
+mod cifar;
 mod folder;
 mod idx;
+mod loader;
 mod mean;
+mod split;
 
 use std::fs;
 use std::io::Write as _;
@@ -88,12 +91,22 @@ fn class_folder() -> TempDir {
 }
 
 fn train(path: &Path, input: Option<Shape>) -> Result<Dataset, Diagnostic> {
-    open(
-        &path.to_string_lossy(),
-        Part::Train,
-        &Data::default(),
-        input,
-    )
+    surveyed(path, Part::Train, &Data::default(), input)
+}
+
+/// Opened, and looked at as before a training.
+fn surveyed(
+    path: &Path,
+    part: Part,
+    data: &Data,
+    input: Option<Shape>,
+) -> Result<Dataset, Diagnostic> {
+    let mut set = open(&path.to_string_lossy(), part, data, input)?;
+    match part {
+        Part::Train => set.survey(data.mean, &Survey::of(data)).map(|_| ())?,
+        Part::Test => set.check(&Survey::of(data))?,
+    }
+    Ok(set)
 }
 
 #[track_caller]

@@ -1,0 +1,265 @@
+//! CIFAR-10 and CIFAR-100 in their binary form: records of label bytes and a 3x32x32 image.
+//!
+//! Owns: finding the files by their names, telling the two forms apart, and saying at which byte one is broken. The form
+//! (Krizhevsky's CIFAR page): a label byte, in CIFAR-100 a coarse and a fine one of which the fine one is the class, then
+//! 1024 bytes each of red, green and blue, row by row. Classes have names where the list of names lies beside the files.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::idx::{broken, open_reader};
+use super::{Dataset, Naming, Part, check_present, check_shape};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::file::{self, unreadable};
+use crate::op::shape::Shape;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Ten,
+    Hundred,
+}
+
+impl Form {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ten => "CIFAR-10",
+            Self::Hundred => "CIFAR-100",
+        }
+    }
+
+    fn classes(self) -> usize {
+        match self {
+            Self::Ten => 10,
+            Self::Hundred => 100,
+        }
+    }
+
+    fn label_bytes(self) -> usize {
+        match self {
+            Self::Ten => 1,
+            Self::Hundred => 2,
+        }
+    }
+
+    fn record(self) -> usize {
+        self.label_bytes() + PIXELS
+    }
+
+    /// The file of the classes' names.
+    fn names(self) -> &'static str {
+        match self {
+            Self::Ten => "batches.meta.txt",
+            Self::Hundred => "fine_label_names.txt",
+        }
+    }
+}
+
+/// Bytes of an image.
+const PIXELS: usize = 3 * 32 * 32;
+
+/// The files of a part that are in a folder, in order.
+fn files(folder: &Path, form: Form, part: Part) -> Vec<PathBuf> {
+    let names: Vec<String> = match (form, part) {
+        (Form::Ten, Part::Train) => (1..=5).map(|n| format!("data_batch_{n}.bin")).collect(),
+        (Form::Ten, Part::Test) => vec!["test_batch.bin".into()],
+        (Form::Hundred, Part::Train) => vec!["train.bin".into()],
+        (Form::Hundred, Part::Test) => vec!["test.bin".into()],
+    };
+    let paths = names.iter().map(|name| folder.join(name));
+    paths.filter(|path| path.is_file()).collect()
+}
+
+fn form_of_folder(folder: &Path) -> Option<Form> {
+    [Form::Ten, Form::Hundred].into_iter().find(|&form| {
+        [Part::Train, Part::Test]
+            .into_iter()
+            .any(|part| !files(folder, form, part).is_empty())
+    })
+}
+
+/// Whether a folder holds any of CIFAR's file names.
+pub(super) fn is_folder(folder: &Path) -> bool {
+    form_of_folder(folder).is_some()
+}
+
+/// Whether a path is a file in this form: `.bin`, unless it begins as an IDX file does and is of no fitting size.
+pub(super) fn is_file(path: &Path) -> bool {
+    if path.extension().is_none_or(|end| end != "bin") {
+        return false;
+    }
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(3).read_to_end(&mut start));
+    let size = std::fs::metadata(path).map_or(0, |found| found.len() as usize);
+    let fits = [Form::Ten, Form::Hundred]
+        .iter()
+        .any(|form| size.is_multiple_of(form.record()));
+    read.is_err() || start != [0, 0, 8] || fits
+}
+
+/// A part of a folder with CIFAR's file names.
+///
+/// # Errors
+/// E0501 where the part's files are missing; those of [`read`].
+pub(super) fn open_folder(
+    folder: &Path,
+    part: Part,
+    input: Option<Shape>,
+) -> Result<Dataset, Diagnostic> {
+    let form = form_of_folder(folder).expect("internal error: a folder without CIFAR's files");
+    let files = files(folder, form, part);
+    if files.is_empty() {
+        let message = format!("`{}` holds no {} images", folder.display(), part.name());
+        let name = match (form, part) {
+            (Form::Ten, Part::Train) => "data_batch_1.bin",
+            (Form::Ten, Part::Test) => "test_batch.bin",
+            (Form::Hundred, Part::Train) => "train.bin",
+            (Form::Hundred, Part::Test) => "test.bin",
+        };
+        return Err(
+            Diagnostic::error(Code::E0501, message).help(format!("the file is called `{name}`"))
+        );
+    }
+    read(folder, form, &files, part, input)
+}
+
+/// One file: the form by its name, else by its size, else by the names beside it, else CIFAR-10.
+///
+/// # Errors
+/// Those of [`read`].
+pub(super) fn open_file(
+    path: &Path,
+    part: Part,
+    input: Option<Shape>,
+) -> Result<Dataset, Diagnostic> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let size = std::fs::metadata(path)
+        .map_err(|error| unreadable(path, &error))?
+        .len() as usize;
+    let divides = |form: Form| size.is_multiple_of(form.record());
+    let form = if name.starts_with("data_batch") || name.starts_with("test_batch") {
+        Form::Ten
+    } else if name == "train.bin" || name == "test.bin" {
+        Form::Hundred
+    } else if divides(Form::Ten) != divides(Form::Hundred) {
+        if divides(Form::Ten) {
+            Form::Ten
+        } else {
+            Form::Hundred
+        }
+    } else if path.with_file_name(Form::Hundred.names()).is_file() {
+        Form::Hundred
+    } else {
+        Form::Ten
+    };
+    read(path, form, &[path.to_path_buf()], part, input)
+}
+
+/// Reads files whole, one after the other.
+///
+/// # Errors
+/// E0502 broken file, E0503 where `input` is another shape, E0505 no images, or a class without any among the training
+/// images.
+fn read(
+    name: &Path,
+    form: Form,
+    files: &[PathBuf],
+    part: Part,
+    input: Option<Shape>,
+) -> Result<Dataset, Diagnostic> {
+    let set = name.to_string_lossy();
+    let shape = Shape::image(3, 32, 32);
+    check_shape(&set, shape, input)?;
+    let (mut labels, mut pixels) = (Vec::new(), Vec::new());
+    for path in files {
+        records(path, form, &mut labels, &mut pixels)?;
+    }
+    let Some(&highest) = labels.iter().max() else {
+        let message = format!("`{set}` holds no images");
+        return Err(Diagnostic::error(Code::E0505, message)
+            .help("give a set with at least one image of each class"));
+    };
+    let (classes, naming) = match names(&files[0], form)? {
+        Some(names) => (names, Naming::NumberAndName),
+        None => (
+            (0..=highest).map(|label| label.to_string()).collect(),
+            Naming::Number,
+        ),
+    };
+    if part == Part::Train {
+        check_present(&labels, classes.len(), &set)?;
+    }
+    Ok(Dataset::in_memory(
+        &set, classes, naming, labels, shape, pixels,
+    ))
+}
+
+/// Adds a file's labels and images.
+///
+/// # Errors
+/// E0502 a record that is cut off, or a label that is none.
+fn records(
+    path: &Path,
+    form: Form,
+    labels: &mut Vec<u32>,
+    pixels: &mut Vec<u8>,
+) -> Result<(), Diagnostic> {
+    let file = path.to_string_lossy();
+    let mut bytes = Vec::new();
+    let read = open_reader(path)?.read_to_end(&mut bytes);
+    read.map_err(|error| unreadable(path, &error))?;
+    let (size, before) = (form.record(), form.label_bytes());
+    if bytes.len() % size != 0 {
+        let words = format!(
+            "it ends within image {}, expected images of {size} bytes each ({})",
+            bytes.len() / size,
+            form.name()
+        );
+        return Err(broken(&file, bytes.len(), &words));
+    }
+    pixels.reserve(bytes.len());
+    for (index, record) in bytes.chunks_exact(size).enumerate() {
+        let label = record[before - 1];
+        if usize::from(label) >= form.classes() {
+            let words = format!(
+                "label {label}, expected one below {} ({})",
+                form.classes(),
+                form.name()
+            );
+            return Err(broken(&file, index * size + before - 1, &words));
+        }
+        labels.push(u32::from(label));
+        pixels.extend_from_slice(&record[before..]);
+    }
+    Ok(())
+}
+
+/// The classes' names, where their file lies beside.
+///
+/// # Errors
+/// E0502 where there are more or fewer than there are classes; E0901 an unreadable file.
+fn names(beside: &Path, form: Form) -> Result<Option<Vec<String>>, Diagnostic> {
+    let path = beside.with_file_name(form.names());
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let bytes = file::read(&path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let names: Vec<String> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if names.len() == form.classes() {
+        return Ok(Some(names));
+    }
+    let words = format!(
+        "{} names, expected {} ({})",
+        names.len(),
+        form.classes(),
+        form.name()
+    );
+    Err(broken(&path.to_string_lossy(), 0, &words))
+}

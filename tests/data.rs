@@ -1,0 +1,335 @@
+//! Data on its way into a training: every form gives the same images, whatever is kept, by any number of threads; what
+//! breaks on the way is told.
+
+use std::fs;
+use std::path::Path;
+
+use netc::config::Data;
+use netc::data::{Dataset, Part, open};
+use serde_json::Value;
+
+use crate::harness::{Netc, Outcome, TINY, files_below, picture, write};
+
+/// `metrics.jsonl`, a value a step.
+fn metrics(outcome: &Outcome, run: &str) -> Vec<Value> {
+    let text = fs::read_to_string(outcome.path(run).join("metrics.jsonl")).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Fashion-mini's images as 3x32x32: grey in all channels, in the middle of a dark frame. A few, of all classes.
+fn framed(part: Part, count: usize) -> Vec<[u8; 3072]> {
+    let set: Dataset = open("fashion-mini", part, &Data::default(), None).unwrap();
+    let of = |index: usize| {
+        let mut grey = [0; 784];
+        set.load(index * set.len() / count, &mut grey).unwrap();
+        let mut framed = [0; 3072];
+        for (i, &value) in grey.iter().enumerate() {
+            for channel in 0..3 {
+                framed[channel * 1024 + (i / 28 + 2) * 32 + i % 28 + 2] =
+                    value / (1 + channel as u8);
+            }
+        }
+        framed
+    };
+    (0..count).map(of).collect()
+}
+
+/// The same images as CIFAR's files and as IDX files whose rows are the three channels, one below the other.
+fn both_forms(folder: &Path, classes: usize) {
+    for (part, names, prefix) in [
+        (
+            Part::Train,
+            ["data_batch_1.bin", "data_batch_2.bin", "train.bin"],
+            "train",
+        ),
+        (Part::Test, ["test_batch.bin", "", "test.bin"], "t10k"),
+    ] {
+        let images = framed(part, 2 * classes.max(50));
+        let label = |n: usize| (n * 7 % classes) as u8;
+        let record = |n: usize| {
+            let mut bytes = if classes == 100 {
+                vec![label(n) / 5]
+            } else {
+                Vec::new()
+            };
+            bytes.push(label(n));
+            bytes.extend(images[n]);
+            bytes
+        };
+        let records: Vec<Vec<u8>> = (0..images.len()).map(record).collect();
+        let cifar = folder.join("cifar");
+        if classes == 100 {
+            write(&cifar.join(names[2]), &records.concat());
+        } else if names[1].is_empty() {
+            write(&cifar.join(names[0]), &records.concat());
+        } else {
+            write(&cifar.join(names[0]), &records[..60].concat());
+            write(&cifar.join(names[1]), &records[60..].concat());
+        }
+        let size = |n: usize| (n as u32).to_be_bytes();
+        let head = [
+            vec![0, 0, 8, 3],
+            [size(images.len()), size(96), size(32)].concat(),
+        ]
+        .concat();
+        let idx = folder.join("idx");
+        write(
+            &idx.join(format!("{prefix}-images-idx3-ubyte")),
+            &[head, images.concat()].concat(),
+        );
+        let labels: Vec<u8> = (0..images.len()).map(label).collect();
+        let head = [vec![0, 0, 8, 1], size(images.len()).to_vec()].concat();
+        write(
+            &idx.join(format!("{prefix}-labels-idx1-ubyte")),
+            &[head, labels].concat(),
+        );
+    }
+}
+
+#[test]
+fn cifar_files_train_as_the_same_images_from_idx_files() {
+    for classes in [10, 100] {
+        let train = |form: &str, input: &str| {
+            let netc = Netc::new()
+                .file("a.net", format!("input {input}\nF20 -> F{classes}\n"))
+                .args(["train", "a.net", "--device", "host", "--precision", "f64"]);
+            both_forms(netc.folder(), classes);
+            let netc = netc
+                .set("data.train", form)
+                .set("data.test", form)
+                .set("train.batch", 20)
+                .set("train.epochs", 2)
+                .set("output.dir", "run");
+            let outcome = netc.run();
+            outcome.exits(0);
+            metrics(&outcome, "run")
+        };
+        let cifar = train("cifar", "3x32x32");
+        let idx = train("idx", "1x96x32");
+        assert_eq!(cifar.len(), 2 * 2 * classes.max(50) / 20);
+        assert_eq!(cifar.len(), idx.len());
+        for (a, b) in cifar.iter().zip(&idx) {
+            assert_eq!(a["accuracy"], b["accuracy"]);
+            assert_eq!(a["test_accuracy"], b["test_accuracy"]);
+            for loss in ["loss", "test_loss"] {
+                let (a, b) = (
+                    a[loss].as_f64().unwrap_or(0.0),
+                    b[loss].as_f64().unwrap_or(0.0),
+                );
+                // The orders of summing differ.
+                assert!((a - b).abs() <= 1e-9 * a, "{loss}: {a} {b}");
+            }
+        }
+    }
+}
+
+/// A training on class folders, `cat` and `dog` of eight pictures each, `change` made to them first.
+fn folder_training(change: impl FnOnce(&Path)) -> Netc {
+    let netc = Netc::new()
+        .file("tiny.net", TINY)
+        .args(["train", "tiny.net", "--device", "host"]);
+    for class in ["cat", "dog"] {
+        for n in 0..8u8 {
+            let name = format!("{n}.{}", if n % 2 == 0 { "png" } else { "jpg" });
+            let path = netc.folder().join("pictures").join(class).join(&name);
+            write(&path, &picture(&name, n * 31 + class.len() as u8));
+        }
+    }
+    change(&netc.folder().join("pictures"));
+    netc.set("data.train", "pictures")
+        .set("data.test", "pictures")
+        .set("train.batch", 4)
+        .set("train.epochs", 2)
+        .set("output.dir", "run")
+}
+
+#[test]
+fn workers_and_cache_change_no_bit_and_augmentation_does() {
+    let bits = |sets: &[(&str, &str)]| {
+        let netc = folder_training(|_| ());
+        let netc = sets
+            .iter()
+            .fold(netc, |netc, (key, value)| netc.set(key, value));
+        let outcome = netc.run();
+        outcome.exits(0);
+        fs::read(outcome.path("run/final.safetensors")).unwrap()
+    };
+    let plain = bits(&[("data.workers", "1"), ("data.cache", "never")]);
+    assert!(plain == bits(&[("data.workers", "3")]));
+    // A crop that leaves no choice is none.
+    assert!(plain == bits(&[("data.crop", "8"), ("data.resize", "8")]));
+    for key in ["flip=true", "shift=1", "brightness=0.4"] {
+        let (name, value) = key.split_once('=').unwrap();
+        let key = format!("data.augment.{name}");
+        let one = bits(&[
+            (&key, value),
+            ("data.workers", "1"),
+            ("data.cache", "never"),
+        ]);
+        assert!(one != plain, "{key}");
+        assert!(
+            one == bits(&[(&key, value), ("data.workers", "4")]),
+            "{key}"
+        );
+    }
+    let cropped = [("data.crop", "8"), ("data.resize", "12")];
+    let one = bits(&[cropped[0], cropped[1], ("data.workers", "1")]);
+    let never = [
+        cropped[0],
+        cropped[1],
+        ("data.workers", "5"),
+        ("data.cache", "never"),
+    ];
+    assert!(one != plain && one == bits(&never));
+}
+
+#[test]
+fn a_picture_that_vanishes_while_training_is_named() {
+    for policy in ["stop", "skip"] {
+        let netc = folder_training(|_| ())
+            .set("data.cache", "never")
+            .set("data.broken", policy)
+            .set("train.epochs", 1_000_000);
+        let gone = netc.folder().join("pictures/dog/3.jpg");
+        let mut running = netc.start();
+        running.wait_for("step 1/");
+        fs::remove_file(gone).unwrap();
+        let outcome = running.wait();
+        outcome.fails("E0501", &["dog/3.jpg"]);
+        assert!(!outcome.path("run/final.safetensors").exists());
+        assert_eq!(
+            outcome
+                .stderr
+                .contains("would change the order of the images"),
+            policy == "skip",
+            "{}",
+            outcome.stderr
+        );
+    }
+}
+
+#[test]
+fn pictures_in_memory_are_read_once() {
+    let netc = folder_training(|_| ()).set("train.epochs", 1_000_000);
+    let folder = netc.folder().join("pictures");
+    let mut running = netc.start();
+    // The test images were only looked at before the first epoch's end.
+    running.wait_for("epoch 1:");
+    fs::remove_dir_all(folder).unwrap();
+    running.wait_for("epoch 30:");
+    running.signal("TERM");
+    running.wait().exits(143);
+}
+
+#[test]
+fn broken_pictures_are_counted_and_listed_or_stop_everything() {
+    let spoil = |pictures: &Path| {
+        let jpeg = picture("3.jpg", 3);
+        write(&pictures.join("cat/3.jpg"), &jpeg[..jpeg.len() / 2]);
+        write(&pictures.join("dog/4.png"), b"no picture");
+        // A folder is no picture, whatever its name; a link to nothing is a picture that cannot be read.
+        fs::create_dir(pictures.join("dog/9.jpg")).unwrap();
+        std::os::unix::fs::symlink("nowhere", pictures.join("dog/link.jpg")).unwrap();
+    };
+    let skipped = folder_training(spoil).set("data.broken", "skip").run();
+    skipped.exits(0);
+    assert!(
+        skipped
+            .stderr
+            .contains("14 training images, 14 test images"),
+        "{}",
+        skipped.stderr
+    );
+    for file in ["cat/3.jpg", "dog/4.png", "dog/link.jpg"] {
+        assert!(skipped.stderr.contains(file), "{file}:\n{}", skipped.stderr);
+    }
+    assert!(!skipped.stderr.contains("9.jpg"), "{}", skipped.stderr);
+    for mean in ["pixel", "none"] {
+        // Without a mean the training images are not looked at, but the test images are.
+        let stopped = folder_training(spoil).set("data.mean", mean).run();
+        stopped.fails("E0502", &["cat/3.jpg"]);
+        assert!(
+            !stopped.path("run").exists(),
+            "{:?}",
+            files_below(&stopped.path("run"))
+        );
+    }
+    let link = |pictures: &Path| {
+        std::os::unix::fs::symlink("nowhere", pictures.join("cat/link.jpg")).unwrap();
+    };
+    folder_training(link)
+        .run()
+        .fails("E0501", &["cat/link.jpg"]);
+    let all = |pictures: &Path| {
+        for file in files_below(&pictures.join("dog")) {
+            fs::write(pictures.join("dog").join(file), b"broken").unwrap();
+        }
+    };
+    let none = folder_training(all).set("data.broken", "skip").run();
+    none.fails("E0505", &["every picture of class `dog`", "dog/0.png"]);
+}
+
+#[test]
+fn bench_measures_data_alone() {
+    let netc = |arguments: &[&str]| {
+        let made = folder_training(|_| ());
+        Netc::new()
+            .current(made.folder())
+            .args(["bench", "--seconds", "0"])
+            .args(arguments.iter().copied())
+            .run()
+    };
+    let set = ["--data", "pictures", "--json"];
+    let report = netc(
+        &[
+            &set[..],
+            &[
+                "--set",
+                "data.crop=6",
+                "--set",
+                "data.workers=2",
+                "--batch",
+                "5",
+            ],
+        ]
+        .concat(),
+    )
+    .json();
+    assert_eq!(
+        (&report["mode"], &report["set_images"]),
+        (&"data".into(), &16.into())
+    );
+    assert_eq!(report["shape"], serde_json::json!([1, 6, 6]));
+    assert_eq!(
+        (&report["images"], &report["batch"]),
+        (&16.into(), &5.into())
+    );
+    assert_eq!(report["workers"], 2);
+    assert!(report["images_per_second"].as_f64().unwrap() > 0.0);
+    if cfg!(target_os = "linux") {
+        assert!(
+            report["peak_resident_bytes"].as_u64().unwrap() > 1 << 20,
+            "{report}"
+        );
+    }
+    let shaped = netc(&[&set[..], &["tiny.net"]].concat()).json();
+    assert_eq!(
+        shaped["shape"],
+        serde_json::json!([1, 8, 8]),
+        "the network's input"
+    );
+    let given = netc(&[&set[..], &["--input", "3x7x7"]].concat()).json();
+    assert_eq!(given["shape"], serde_json::json!([3, 7, 7]));
+    netc(&["--data", "fashion-mini"])
+        .exits(0)
+        .says("2,000 images of 1x28x28");
+    netc(&["--data", "nowhere"]).fails("E0501", &["nowhere"]);
+    let nothing = netc(&[]);
+    assert!(
+        nothing.exits(2).stderr.contains("--data SET"),
+        "{}",
+        nothing.stderr
+    );
+}
