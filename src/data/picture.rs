@@ -10,10 +10,10 @@ use std::fs::File;
 use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 
-use image::imageops::{FilterType, resize};
-use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Luma, Pixel, Rgb};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::augment::pick;
+use super::resize::resize;
 use super::{jpeg, missing};
 use crate::config::Data;
 use crate::diagnostic::{Code, Diagnostic};
@@ -276,12 +276,7 @@ pub(super) fn decode<'a>(
     };
     let (tall, wide) = fit.checked(height, width, path)?;
     if (tall, wide) != (height, width) {
-        let from = (height, width);
-        *decoded = if channels == 1 {
-            resized::<Luma<u8>>(std::mem::take(decoded), from, (tall, wide))
-        } else {
-            resized::<Rgb<u8>>(std::mem::take(decoded), from, (tall, wide))
-        };
+        *decoded = resize(decoded, (height, width), (tall, wide), channels);
     }
     Ok(Picture {
         height: tall,
@@ -292,16 +287,6 @@ pub(super) fn decode<'a>(
 
 fn grey(picture: DynamicImage) -> Vec<u8> {
     picture.into_luma8().into_raw()
-}
-
-fn resized<P: Pixel<Subpixel = u8> + 'static>(
-    pixels: Vec<u8>,
-    (height, width): (usize, usize),
-    (tall, wide): (usize, usize),
-) -> Vec<u8> {
-    let picture = ImageBuffer::<P, _>::from_raw(width as u32, height as u32, pixels)
-        .expect("internal error: a picture of other sides");
-    resize(&picture, wide as u32, tall as u32, FilterType::Triangle).into_raw()
 }
 
 /// What to do about a picture in a folder.
