@@ -93,7 +93,7 @@ fn batches_have_the_same_bits_whatever_the_number_of_threads() {
     let mean = set.survey(data.mean, &Survey::of(&data)).unwrap();
     let augmentation = Augmentation::of(&data, 5);
     let steps = |workers: usize, from: u64, batch: usize| -> Vec<Batch<f32>> {
-        let mut order = Order::new(set.labels(), batch, true, 5).unwrap();
+        let mut order = Order::new(set.labels(), (batch, 1), true, 5).unwrap();
         let preparation = Preparation {
             set: &set,
             mean: &mean,
