@@ -199,6 +199,8 @@ fn a_picture_that_vanishes_while_training_is_named() {
         let outcome = running.wait();
         outcome.fails("E0501", &["dog/3.jpg"]);
         assert!(!outcome.path("run/final.safetensors").exists());
+        outcome.tells("netc train --resume run");
+        assert!(outcome.path("run/checkpoints/last.safetensors").exists());
         assert_eq!(
             outcome
                 .stderr

@@ -12,7 +12,7 @@ use netc::plan::budget::{Job, Room};
 use netc::run::session::{Session, Tensor};
 use serde_json::Value;
 
-use crate::harness::{Netc, graph, idx_set, text_of, tiny_training};
+use crate::harness::{Netc, files_below, graph, idx_set, text_of, tiny_training};
 
 const FOLDER: &str = "tests/golden-optimizers/optimizers.json";
 
@@ -244,4 +244,42 @@ fn a_loss_that_is_no_number_names_the_layer_and_what_to_try() {
             assert!(kept.tensors.iter().all(finite), "{}", path.display());
         }
     }
+}
+
+#[test]
+fn a_dry_run_says_what_a_run_takes_and_keeps_nothing() {
+    let outcome = tiny_training().args(["--dry-run"]).run();
+    outcome.exits(0).says("an epoch of 4 steps");
+    outcome
+        .says("a checkpoint: ")
+        .says("loss of the first step: ");
+    assert!(!outcome.path("run").exists());
+    let left: Vec<String> = files_below(&outcome.path(""))
+        .into_iter()
+        .filter(|name| !name.starts_with("data") && !name.starts_with("tiny"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    tiny_training()
+        .set("output.dir", "tiny.net/run")
+        .args(["--dry-run"])
+        .run()
+        .exits(1);
+}
+
+#[test]
+fn a_few_images_are_learned_by_heart_or_the_command_fails() {
+    let outcome = tiny_training().args(["--overfit", "7"]).run();
+    outcome.exits(0).says("all 7 images are learned after ");
+    assert!(!outcome.path("run").exists());
+    let outcome = tiny_training()
+        .args(["--overfit", "7"])
+        .set("optimizer.learning_rate", 0)
+        .run();
+    outcome
+        .exits(1)
+        .says("of 7 images are learned after 2000 steps");
+    tiny_training()
+        .args(["--overfit", "0"])
+        .run()
+        .fails("E0505", &["0 images"]);
 }

@@ -8,7 +8,7 @@ use netc::random::{Purpose, Stream};
 use netc::run::checkpoint;
 use rand::RngExt as _;
 
-use crate::harness::{Netc, idx_set, long, number_of, tiny_training, write};
+use crate::harness::{Netc, files_below, idx_set, long, number_of, root, tiny_training, write};
 
 /// Everything that has a state or is drawn: moments, running statistics, dropout, balance, variations of the images, and a
 /// rate that follows the losses of images that are held back.
@@ -372,4 +372,223 @@ fn a_full_disk_loses_no_checkpoint_and_no_step() {
         refused > 0 && went_on > 0 && unfinished > 0,
         "{refused} {went_on} {unfinished}"
     );
+}
+
+#[test]
+fn a_run_folder_that_vanishes_is_made_again() {
+    let whole = training("host").run();
+    let netc = training("host");
+    let run = netc.folder().join("run");
+    let mut running = netc.start();
+    running.wait_for("step 4/");
+    fs::rename(&run, run.with_file_name("gone")).unwrap();
+    let outcome = running.wait();
+    outcome.exits(0);
+    same_run(&whole.path("run"), &outcome.path("run"));
+    for file in ["network.net", "classes.txt", "mean.safetensors"] {
+        let path = |name: &str| outcome.path(name).join(file);
+        assert!(bytes(path("gone")) == bytes(path("run")), "{file}");
+    }
+    Netc::new()
+        .current(&outcome.path(""))
+        .args(["eval", "run"])
+        .run()
+        .exits(0);
+}
+
+#[test]
+fn another_run_in_the_same_place_is_not_written_over() {
+    let netc = tiny_training().set("train.epochs", 1_000_000);
+    let (run, folder) = (netc.folder().join("run"), netc.folder().to_path_buf());
+    let mut first = netc.start();
+    first.wait_for("step 1/");
+    fs::rename(&run, run.with_file_name("moved")).unwrap();
+    let second = Netc::new()
+        .current(&folder)
+        .args(["train", "tiny.net", "--device", "host"])
+        .set("data.train", "data")
+        .set("data.test", "data")
+        .set("train.batch", 10)
+        .set("output.dir", "run")
+        .run();
+    // The first one may have made its folder again before; then the second is told that it is taken.
+    if second.status == 0 {
+        let first = first.wait();
+        first.fails("E0603", &["run"]);
+        assert_eq!(figures(&run).len(), 20, "the lines of the second one alone");
+        assert!(run.join("final.safetensors").exists());
+    } else {
+        second.fails("E0603", &["in use"]);
+        first.signal("TERM");
+        first.wait().exits(143);
+    }
+}
+
+#[test]
+fn runs_that_begin_at_the_same_moment_have_folders_of_their_own() {
+    let netc = tiny_training();
+    let folder = netc.folder().to_path_buf();
+    let begin = || {
+        Netc::new()
+            .current(&folder)
+            .args(["train", "tiny.net", "--device", "host"])
+            .set("data.train", "data")
+            .set("data.test", "data")
+            .set("train.batch", 10)
+            .start()
+    };
+    let all: Vec<_> = (0..6).map(|_| begin()).collect();
+    for running in all {
+        running.wait().exits(0);
+    }
+    for number in 1..=6 {
+        assert!(
+            folder
+                .join(format!("runs/tiny-{number}/final.safetensors"))
+                .exists(),
+            "no run {number}"
+        );
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_changes_nothing() {
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libfaulty_clock.so");
+    let built = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
+        .arg(&library)
+        .arg(root().join("tests/faulty_clock.c"))
+        .arg("-ldl")
+        .status()
+        .expect("the C compiler is there");
+    assert!(built.success(), "the faulty clock does not build");
+    let whole = training("host").run();
+    let faulty = training("host")
+        .set("train.checkpoint.every", "1 s")
+        .env("LD_PRELOAD", &library)
+        .run();
+    faulty.exits(0);
+    same_run(&whole.path("run"), &faulty.path("run"));
+    let text = String::from_utf8(bytes(faulty.path("run/metrics.jsonl"))).unwrap();
+    let seconds = |line: &str| {
+        serde_json::from_str::<serde_json::Value>(line).unwrap()["seconds"]
+            .as_f64()
+            .unwrap()
+    };
+    let seconds: Vec<f64> = text.lines().map(seconds).collect();
+    assert!(
+        seconds[0] > 0.0 && seconds.windows(2).all(|pair| pair[0] <= pair[1]),
+        "{seconds:?}"
+    );
+}
+
+#[test]
+fn caches_and_checkpoints_of_another_version_are_not_taken() {
+    let cached = |cache: &Path| {
+        let outcome = training("cpu").env("NETC_CACHE_DIR", cache).run();
+        outcome.exits(0);
+        outcome
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let first = cached(folder.path());
+    let mut changed = 0;
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "clp") {
+            let mut contents = bytes(path.clone());
+            // Behind the eight bytes that mark netc's files.
+            contents[8] += 1;
+            fs::write(&path, contents).unwrap();
+            changed += 1;
+        }
+    }
+    assert!(changed > 0, "nothing is cached");
+    same_run(&first.path("run"), &cached(folder.path()).path("run"));
+
+    let last = first.path("run/checkpoints/last.safetensors");
+    let text = bytes(last.clone());
+    let at = b"\\\"version\\\":\\\"1\\\"";
+    let at = text
+        .windows(at.len())
+        .position(|part| part == at)
+        .expect("a version")
+        + at.len()
+        - 3;
+    let mut other = text;
+    other[at] = b'9';
+    fs::write(&last, other).unwrap();
+    let outcome = resume(&first.path("")).set("train.epochs", 7).run();
+    outcome.exits(0).tells("form 9");
+}
+
+#[test]
+fn a_run_is_reproduced_and_the_first_difference_named() {
+    let whole = training("host").run();
+    let repro = || Netc::new().current(&whole.path("")).args(["repro", "run"]);
+    let before = files_below(&whole.path("run"));
+    repro().run().exits(0).says("the same: 30 steps, and ");
+    assert_eq!(before, files_below(&whole.path("run")));
+    // One bit of a loss, one number at the end.
+    let metrics = whole.path("run/metrics.jsonl");
+    let text = String::from_utf8(bytes(metrics.clone())).unwrap();
+    let line = text.lines().nth(16).unwrap();
+    let loss = serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"]
+        .as_f64()
+        .unwrap();
+    let moved = line.replace(&format!("{loss}"), &format!("{}", loss.next_up()));
+    fs::write(&metrics, text.replace(line, &moved)).unwrap();
+    let outcome = repro().run();
+    outcome
+        .exits(1)
+        .says("first difference: step 17: the loss is");
+    fs::write(&metrics, &text).unwrap();
+    let other = repro().set("train.seed", 2).run();
+    other.exits(1).says("first difference");
+    // A run that was stopped has fewer steps.
+    fs::remove_file(whole.path("run/final.safetensors")).unwrap();
+    let lines: Vec<&str> = text.lines().take(13).collect();
+    fs::write(&metrics, lines.join("\n") + "\n").unwrap();
+    repro().run().exits(0).says("the same: 13 steps\n");
+}
+
+#[test]
+fn a_run_that_began_with_another_ones_parameters_begins_there_again() {
+    let first = training("host").run();
+    let folder = first.path("");
+    let from = |run: &str| {
+        SETTINGS
+            .iter()
+            .filter(|(key, _)| *key != "output.dir")
+            .fold(
+                Netc::new()
+                    .current(&folder)
+                    .args(["train", "a.net", "--device", "host", "--from", "run"])
+                    .set("data.train", "data")
+                    .set("data.test", "data"),
+                |netc, (key, value)| netc.set(key, value),
+            )
+            .set("output.dir", run)
+    };
+    from("whole").run().exits(0);
+    // Killed before its first checkpoint, it has what it began with.
+    let mut running = from("killed").set("train.checkpoint.every", "1 h").start();
+    running.wait_for("step 2/");
+    drop(running);
+    assert!(
+        folder
+            .join("killed/checkpoints/step-0.safetensors")
+            .exists()
+    );
+    Netc::new()
+        .current(&folder)
+        .args(["train", "--resume", "killed"])
+        .run()
+        .exits(0);
+    same_run(&folder.join("whole"), &folder.join("killed"));
+    Netc::new()
+        .current(&folder)
+        .args(["repro", "whole"])
+        .run()
+        .exits(0)
+        .says("the same: 30 steps");
 }

@@ -89,6 +89,8 @@ enum Command {
     Plan(plan::Plan),
     /// Train a network
     Train(train::Train),
+    /// Run a run again and say where it first differs
+    Repro(train::repro::Repro),
     /// Accuracy, top-5, loss and confusion matrix of a trained network
     Eval(eval::Eval),
     /// The most probable classes of images
@@ -320,6 +322,7 @@ where
         Command::GitSetup(command) => command.run(&output),
         Command::Plan(command) => command.run(&output),
         Command::Train(command) => command.run(&output),
+        Command::Repro(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),
         Command::Predict(command) => command.run(&output),
         Command::Bench(command) => command.run(&output),

@@ -179,7 +179,7 @@ pub fn write_line(line: &str) {
 }
 
 /// `1h02m`, `3m05s`, `42s`.
-fn time(duration: Duration) -> String {
+pub fn time(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, s) => format!("{s}s"),

@@ -9,6 +9,31 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::random::{Purpose, Stream};
 
 impl Dataset {
+    /// So many images of the set, evenly over the classes, the first of each; all where there are no more.
+    ///
+    /// # Errors
+    /// E0505 where none is asked for.
+    pub fn evenly(&self, count: usize) -> Result<Self, Diagnostic> {
+        if count == 0 {
+            return Err(Diagnostic::error(Code::E0505, "0 images are no data set")
+                .help("ask for at least one image"));
+        }
+        let mut ranks = vec![0u32; self.classes().len()];
+        let rank = |&label: &u32| {
+            ranks[label as usize] += 1;
+            ranks[label as usize]
+        };
+        let mut all: Vec<(u32, u32)> = self.labels().iter().map(rank).zip(0..).collect();
+        all.sort_unstable();
+        let mut chosen: Vec<u32> = all
+            .into_iter()
+            .take(count)
+            .map(|(_, index)| index)
+            .collect();
+        chosen.sort_unstable();
+        Ok(self.only(&chosen))
+    }
+
     /// The set in two parts that share its images: the rest, and what is held back of it, evenly over the classes. A class of
     /// `n` images gives `round(share * n)`, at least one where it has two; one that has a single image keeps it. Each class
     /// is shuffled by a stream of [`Purpose::Split`], and gives its first. Both parts keep the order of the set.

@@ -167,10 +167,18 @@ pub fn read(path: &Path) -> Result<Checkpoint, Diagnostic> {
             .iter()
             .map(|(name, view)| (name.as_str(), view.data())),
     );
+    match facts.remove("version").as_deref() {
+        Some("1") => {}
+        Some(other) => {
+            return Err(damaged(format!(
+                "it has form {other}, this netc reads form 1"
+            )));
+        }
+        None => return Err(damaged("it does not say its form".into())),
+    }
     if facts.remove("checksum").as_deref() != Some(&sum) {
         return Err(damaged("the checksum of its tensors is another".into()));
     }
-    facts.remove("version");
     let mut tensors = Vec::new();
     for (name, view) in &found {
         let values = match view.dtype() {

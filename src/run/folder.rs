@@ -9,6 +9,7 @@ use fs4::FileExt;
 use same_file::Handle;
 
 use super::checkpoint::{self, Checkpoint};
+use super::state::{self, Circumstances};
 use super::train::Metrics;
 use crate::config::Config;
 use crate::data::Mean;
@@ -294,13 +295,8 @@ impl RunFolder {
             Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(unreadable(&place, &e)),
         };
-        let kept = lines
-            .split_inclusive(|&byte| byte == b'\n')
-            .take_while(|line| {
-                let metrics: Result<Metrics, _> = serde_json::from_slice(line);
-                line.ends_with(b"\n") && metrics.is_ok_and(|metrics| metrics.step <= steps)
-            });
-        let kept: usize = kept.map(<[u8]>::len).sum();
+        let kept = whole_lines(&lines).take_while(|(_, metrics)| metrics.step <= steps);
+        let kept: usize = kept.map(|(line, _)| line.len()).sum();
         if kept < lines.len() {
             file::write(&place, &lines[..kept])?;
         }
@@ -342,11 +338,12 @@ impl RunFolder {
         }
         fs::create_dir_all(&self.path).map_err(|e| unwritable(&self.path, &e))?;
         let lines = self.metrics.contents().unwrap_or_default();
-        file::write(&self.path.join(name::METRICS), &lines)?;
         let waiting = std::mem::take(&mut self.metrics.waiting);
         let files = std::mem::take(&mut self.files);
-        let made =
-            lock(&self.path).and_then(|lock| Self::write_all(&self.path, lock, files.clone()));
+        let made = lock(&self.path).and_then(|lock| {
+            file::write(&self.path.join(name::METRICS), &lines)?;
+            Self::write_all(&self.path, lock, files.clone())
+        });
         match made {
             Ok(folder) => *self = folder,
             Err(fault) => {
@@ -585,6 +582,47 @@ pub fn settings(path: &Path, sets: &[String]) -> Result<Settings, Diagnostics> {
         config,
         classes,
     })
+}
+
+/// The lines of a run's `metrics.jsonl`, as far as they are whole.
+///
+/// # Errors
+/// E0501, E0901 they cannot be read.
+pub fn metrics(path: &Path) -> Result<Vec<Metrics>, Diagnostic> {
+    let bytes = file::read(&path.join(name::METRICS))?;
+    Ok(whole_lines(&bytes).map(|(_, metrics)| metrics).collect())
+}
+
+/// Lines that are whole, and what they say.
+fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], Metrics)> {
+    let lines = bytes.split_inclusive(|&byte| byte == b'\n');
+    lines.map_while(|line| {
+        let whole = line.ends_with(b"\n").then_some(line)?;
+        Some((whole, serde_json::from_slice(whole).ok()?))
+    })
+}
+
+/// What a run began with, where its seed does not say it: that of `train --from`.
+///
+/// # Errors
+/// E0601 it is damaged; E0901 it cannot be read.
+pub fn first(path: &Path) -> Result<Option<Checkpoint>, Diagnostic> {
+    match checkpoint::read(&path.join(name::CHECKPOINTS).join(numbered(0))) {
+        Ok(first) => Ok(Some(first)),
+        Err(fault) if fault.code == Code::E0501 => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Under what a run's newest checkpoint was written; none where it has none.
+///
+/// # Errors
+/// As [`newest`].
+pub fn circumstances(path: &Path) -> Result<Option<Circumstances>, Diagnostic> {
+    let (checkpoint, _) = newest(path)?;
+    Ok(checkpoint
+        .and_then(|checkpoint| state::read(&checkpoint.facts))
+        .map(|(_, about)| about))
 }
 
 /// The images that a run leaves out: of those learned from, held back, tested on.

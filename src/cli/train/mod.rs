@@ -1,6 +1,10 @@
 //! `netc train`: from a network and a configuration to a run folder.
 
+mod overfit;
+mod prepare;
+pub mod repro;
 mod resume;
+mod trial;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,28 +13,25 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use self::prepare::{Asked, Prepared, circumstances, left_out};
 use self::resume::Resumed;
 use super::files::{self, Network, NetworkFile};
-use super::job::planned;
-use super::progress::{Looking, Progress, compiling};
-use super::{Exit, FINE, Failure, Output, PROBLEMS, Running, bytes, machine, open_device};
-use crate::config::{Batch, Config};
-use crate::data::{self, Dataset, Mean, Order, Part, Survey, check_classes};
-use crate::device::Device;
+use super::progress::Progress;
+use super::{Exit, FINE, Failure, Output, PROBLEMS, Running};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::diff::consequence::Fate;
-use crate::ir::Graph;
-use crate::op::emit::Machine;
-use crate::plan::budget::{Job, Plans};
 use crate::run::folder::{self, Contents, RunFolder};
 use crate::run::inherit::{Inherited, inherit};
-use crate::run::session::{Session, optimizer, recipe};
-use crate::run::state::{Circumstances, State, facts};
+use crate::run::session::Session;
+use crate::run::state::{State, facts};
 use crate::run::train::{End, Training};
-use crate::source::{Source, Span};
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 pub struct Train {
     #[command(flatten)]
     what: What,
@@ -49,6 +50,12 @@ pub struct Train {
     /// End with how long the steps took and waited for images
     #[arg(long)]
     profile: bool,
+    /// A few steps, a test and a checkpoint, and what the whole would take; nothing is kept
+    #[arg(long, conflicts_with_all = ["resume", "overfit"])]
+    dry_run: bool,
+    /// Learn N training images by heart, without dropout's like: a network that cannot has a fault. Nothing is kept
+    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    overfit: Option<usize>,
     #[command(flatten)]
     running: Running,
 }
@@ -66,15 +73,6 @@ struct What {
     /// Go on with a run from its last checkpoint, to the bit; `--set train.epochs=N` trains further
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
-}
-
-/// A fault between two places: the other one becomes a label, or the only place.
-fn between(fault: Diagnostic, words: &str, source: &Arc<Source>, span: Span) -> Diagnostic {
-    if fault.primary.is_some() {
-        fault.label(words, source, span)
-    } else {
-        fault.at(source, span).here(words)
-    }
 }
 
 /// What a run gave, in words.
@@ -106,34 +104,29 @@ fn told(run: &str, inherited: &Inherited) -> Vec<String> {
     lines
 }
 
-/// Everything that a training needs and that can be wrong before anything is written.
-struct Prepared {
-    network: Network,
-    config: Config,
-    graph: Graph,
-    train: Dataset,
-    validation: Option<Dataset>,
-    test: Dataset,
-    /// What is subtracted from the images.
-    mean: Mean,
-    order: Order,
-    device: Box<dyn Device>,
-    machine: Machine,
-    plans: Plans,
-}
-
 impl Train {
     /// Runs it.
     pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
         if let Some(run) = &self.what.resume {
             return self.resume(run, output);
         }
-        let (config, faults) = files::config(self.config.as_deref(), &self.running.assignments())?;
+        let (mut config, faults) =
+            files::config(self.config.as_deref(), &self.running.assignments())?;
+        if self.overfit.is_some() {
+            overfit::plain(&mut config);
+        }
         let network = NetworkFile::of(self.what.file.clone(), self.what.expr.clone()).read()?;
-        let Some(prepared) = self.prepare(network, config, faults, None, output)? else {
+        let Some(prepared) = Prepared::new(network, config, faults, None, &self.asked(output))?
+        else {
             return Ok(PROBLEMS);
         };
-        self.say_device(&prepared, output);
+        self.say(output, &prepared.told());
+        if let Some(images) = self.overfit {
+            return overfit::run(prepared, images, output);
+        }
+        if self.dry_run {
+            return trial::run(prepared, output);
+        }
         let inherited = match &self.from {
             Some(run) => {
                 let run = folder::open(run, &[])?;
@@ -179,8 +172,7 @@ impl Train {
             config: &config,
             classes: train.classes(),
             mean: (&mean, train.shape()),
-            left_out: [Some(&train), validation.as_ref(), Some(&test)]
-                .map(|set| set.map_or(&[][..], Dataset::broken_files)),
+            left_out: left_out(&train, validation.as_ref(), &test),
         };
         let about = circumstances(&session, &train)?;
         let mut folder =
@@ -231,11 +223,17 @@ impl Train {
         }
         let network = Network::parse("network".into(), &settings.network);
         let faults = Diagnostics::default();
-        let Some(prepared) = self.prepare(network, settings.config, faults, Some(run), output)?
+        let Some(prepared) = Prepared::new(
+            network,
+            settings.config,
+            faults,
+            Some(run),
+            &self.asked(output),
+        )?
         else {
             return Ok(PROBLEMS);
         };
-        self.say_device(&prepared, output);
+        self.say(output, &prepared.told());
         let Prepared {
             config,
             graph,
@@ -286,8 +284,7 @@ impl Train {
             config: &config,
             classes: &settings.classes,
             mean: (&mean, train.shape()),
-            left_out: [Some(&train), validation.as_ref(), Some(&test)]
-                .map(|set| set.map_or(&[][..], Dataset::broken_files)),
+            left_out: left_out(&train, validation.as_ref(), &test),
         };
         state.ended = state.course.ends(&config);
         let mut folder = RunFolder::reopen(run, state.step, &contents)?;
@@ -316,178 +313,18 @@ impl Train {
         self.finish(training, output)
     }
 
+    fn asked<'a>(&'a self, output: &'a Output) -> Asked<'a> {
+        Asked {
+            running: &self.running,
+            quiet: self.quiet,
+            output,
+        }
+    }
+
     fn say(&self, output: &Output, line: &str) {
         if !self.quiet {
             output.warn(line);
         }
-    }
-
-    fn say_device(&self, prepared: &Prepared, output: &Output) {
-        let about = prepared.device.description();
-        self.say(
-            output,
-            &format!("device: {} ({})", about.name, about.platform),
-        );
-        self.say(
-            output,
-            &format!(
-                "data: {} training images, {} test images, {} classes; batch {}, memory {}",
-                prepared.train.len(),
-                prepared.test.len(),
-                prepared.train.classes().len(),
-                prepared.plans.inference.batch,
-                bytes(prepared.plans.total_bytes())
-            ),
-        );
-    }
-
-    /// Opens data and device and plans the network; `None` where problems were shown. Of a run that goes on, the mean and
-    /// what is left out of the images are taken from its folder.
-    fn prepare(
-        &self,
-        network: Network,
-        mut config: Config,
-        faults: Diagnostics,
-        run: Option<&Path>,
-        output: &Output,
-    ) -> Result<Option<Prepared>, Failure> {
-        let recipe = recipe(&config);
-        let (graph, mut found) = network.graph(&recipe, None);
-        found.append(faults);
-        output.diagnostics(&found);
-        let Some(graph) = graph.filter(|_| !found.has_errors()) else {
-            return Ok(None);
-        };
-        // Everything that can be wrong is looked at before anything is written.
-        let of_data = |key: &str, fault: Diagnostic| {
-            let fault = config.point(key, fault);
-            match &network.tree.input {
-                Some(input) if fault.code == Code::E0503 => between(
-                    fault,
-                    "the network's input",
-                    &network.tree.source,
-                    input.span,
-                ),
-                _ => fault,
-            }
-        };
-        let mut train = data::open(&config.data.train, Part::Train, &config.data, graph.input)
-            .map_err(|fault| of_data("data.train", fault))?;
-        let mut test = data::open(
-            &config.data.test,
-            Part::Test,
-            &config.data,
-            Some(graph.input.unwrap_or(train.shape())),
-        )
-        .map_err(|fault| of_data("data.test", fault))?;
-        test.align(train.classes()).map_err(|fault| {
-            let fault = config.point("data.test", fault);
-            match config.place("data.train") {
-                Some(place) => between(fault, "the training images", &place.source, place.span),
-                None => fault,
-            }
-        })?;
-        let graph = if graph.is_shaped() {
-            graph
-        } else {
-            let (graph, found) = network.graph(&recipe, Some(train.shape()));
-            output.diagnostics(&found);
-            let Some(graph) = graph else {
-                return Ok(None);
-            };
-            graph
-        };
-        let classifier = graph.nodes.last().map(|node| node.span).unwrap_or_default();
-        check_classes(&train, graph.classes().unwrap_or(0)).map_err(|fault| {
-            let fault = fault.at(&network.tree.source, classifier);
-            match config.place("data.train") {
-                Some(place) => between(fault, "the training images", &place.source, place.span),
-                None => fault,
-            }
-        })?;
-        let mut validation = None;
-        if config.data.validation > 0.0 {
-            let (rest, held_back) = train
-                .split(config.data.validation, config.train.seed)
-                .map_err(|fault| config.point("data.validation", fault))?;
-            (train, validation) = (rest, Some(held_back));
-        }
-        let mean = if let Some(run) = run {
-            for (set, names) in [Some(&mut train), validation.as_mut(), Some(&mut test)]
-                .into_iter()
-                .zip(folder::left_out(run)?)
-            {
-                if let Some(set) = set {
-                    set.leave_out(&names)?;
-                }
-            }
-            folder::mean(run, train.shape())?
-        } else {
-            // What cannot be read is found, or left out, before there is an order.
-            let looking = Looking::new(train.len(), self.quiet);
-            let survey = Survey {
-                seen: &|seen| looking.seen(seen),
-                ..Survey::of(&config.data)
-            };
-            let mean = train.survey(config.data.mean, &survey);
-            looking.finish();
-            let mean = mean.map_err(|fault| of_data("data.train", fault))?;
-            let survey = Survey::of(&config.data);
-            if let Some(validation) = &mut validation {
-                validation
-                    .check(&survey)
-                    .map_err(|fault| of_data("data.train", fault))?;
-            }
-            test.check(&survey)
-                .map_err(|fault| of_data("data.test", fault))?;
-            for broken in [Some(&train), validation.as_ref(), Some(&test)]
-                .into_iter()
-                .flatten()
-                .flat_map(Dataset::broken)
-            {
-                output.diagnostic(broken);
-            }
-            mean
-        };
-        // A batch larger than the set is no matter of memory.
-        let parts = config.train.accumulate as usize;
-        if let Batch::Images(images) = config.train.batch {
-            Order::check(images, parts, train.len())
-                .map_err(|fault| config.point("train.batch", fault))?;
-        }
-        let mut device = open_device(&config)?;
-        if !self.quiet {
-            device.watch(compiling());
-        }
-        let machine = machine(&config, &*device, output)?;
-        let job = Job {
-            graph: &graph,
-            optimizer: Some(optimizer(&config)),
-            machine,
-            device: &device.description().name,
-        };
-        let (batch, plans) = planned(&job, &config, &self.running, train.len() / parts)?;
-        config.train.batch = Batch::Images(batch);
-        let order = Order::new(
-            train.labels(),
-            (batch, parts),
-            config.data.balance,
-            config.train.seed,
-        )
-        .map_err(|fault| config.point("train.batch", fault))?;
-        Ok(Some(Prepared {
-            network,
-            config,
-            graph,
-            train,
-            validation,
-            test,
-            mean,
-            order,
-            device,
-            machine,
-            plans,
-        }))
     }
 
     /// Trains to the end.
@@ -521,12 +358,6 @@ impl Train {
             }
         }
     }
-}
-
-/// What a training's numbers depend on.
-fn circumstances(session: &Session, train: &Dataset) -> Result<Circumstances, Diagnostic> {
-    let (device, plan) = (session.device.description(), session.training_plan());
-    Ok(Circumstances::of(device, &plan, train.fingerprint()?))
 }
 
 /// The number of the signal that asks to stop, once there is one. A second Ctrl-C leaves at once.

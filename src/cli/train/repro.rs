@@ -1,0 +1,245 @@
+//! `netc repro RUN`: a run once more, beside what the first one left.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::super::files::Network;
+use super::super::{Exit, FINE, Failure, Output, PROBLEMS, Running};
+use super::prepare::{Asked, Prepared, circumstances, left_out};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::run::checkpoint;
+use crate::run::evaluate::Evaluation;
+use crate::run::folder::{self, Contents, RunFolder};
+use crate::run::session::{Session, Tensor};
+use crate::run::state::State;
+use crate::run::train::{End, Metrics, Training, Watcher};
+
+/// Arguments of `repro`.
+#[derive(Debug, Args)]
+pub struct Repro {
+    /// The run's folder
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// No progress
+    #[arg(long)]
+    quiet: bool,
+    #[command(flatten)]
+    running: Running,
+}
+
+/// Holds each step beside the first run's, and stops at the first that is another.
+struct Beside<'a> {
+    known: &'a [Metrics],
+    steps: u64,
+    difference: Option<String>,
+    stop: &'a AtomicI32,
+    say: &'a dyn Fn(&str),
+}
+
+/// What stops a training that differs: no signal's number.
+const DIFFERS: i32 = -1;
+
+impl Beside<'_> {
+    fn compare(&mut self, metrics: &Metrics) {
+        let Some(known) = self.known.get(metrics.step as usize - 1) else {
+            self.stop.store(DIFFERS, Ordering::Relaxed);
+            return;
+        };
+        self.steps = metrics.step;
+        let pairs = [
+            (
+                "learning rate",
+                Some(known.learning_rate),
+                Some(metrics.learning_rate),
+            ),
+            ("loss", Some(known.loss), Some(metrics.loss)),
+            ("accuracy", Some(known.accuracy), Some(metrics.accuracy)),
+            ("test loss", known.test_loss, metrics.test_loss),
+            ("test accuracy", known.test_accuracy, metrics.test_accuracy),
+            (
+                "validation loss",
+                known.validation_loss,
+                metrics.validation_loss,
+            ),
+        ];
+        for (what, before, now) in pairs {
+            // The last line of a run that was stopped before its test has none.
+            if let (Some(before), Some(now)) = (before, now)
+                && before.to_bits() != now.to_bits()
+            {
+                self.difference = Some(format!(
+                    "step {}: the {what} is {now}, it was {before}",
+                    metrics.step
+                ));
+                self.stop.store(DIFFERS, Ordering::Relaxed);
+                return;
+            }
+        }
+        let is_last = metrics.step as usize == self.known.len();
+        // What the test of the last step's epoch gives is still to come, if there was one.
+        if is_last && known.test_loss.is_some() == metrics.test_loss.is_some() {
+            self.stop.store(DIFFERS, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Watcher for Beside<'_> {
+    fn step(&mut self, metrics: &Metrics) {
+        self.compare(metrics);
+    }
+
+    fn epoch(&mut self, metrics: &Metrics, _: &Evaluation) {
+        self.compare(metrics);
+        if self.difference.is_none() {
+            (self.say)(&format!("epoch {}: the same so far", metrics.epoch));
+        }
+    }
+
+    fn warn(&mut self, fault: &Diagnostic) {
+        (self.say)(&fault.message);
+    }
+
+    fn profile(&mut self, _: Duration, _: Duration) {}
+}
+
+impl Repro {
+    /// Runs it.
+    pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let say = |line: &str| {
+            if !self.quiet {
+                output.warn(line);
+            }
+        };
+        let mut settings = folder::settings(&self.run, &self.running.assignments())?;
+        let known = folder::metrics(&self.run)?;
+        if known.is_empty() {
+            let message = format!("`{}` has no step to compare with", self.run.display());
+            return Err(Diagnostic::error(Code::E0501, message)
+                .help("`netc train --resume` begins it")
+                .into());
+        }
+        let place = tempfile::tempdir().map_err(|error| {
+            Diagnostic::error(
+                Code::E0901,
+                format!("no temporary folder can be made: {error}"),
+            )
+        })?;
+        settings.config.output.dir = place.path().join("run").display().to_string();
+        let network = Network::parse("network".into(), &settings.network);
+        let asked = Asked {
+            running: &self.running,
+            quiet: self.quiet,
+            output,
+        };
+        let Some(prepared) = Prepared::new(
+            network,
+            settings.config,
+            Diagnostics::default(),
+            None,
+            &asked,
+        )?
+        else {
+            return Ok(PROBLEMS);
+        };
+        say(&prepared.told());
+        let Prepared {
+            config,
+            graph,
+            train,
+            validation,
+            test,
+            mean,
+            order,
+            device,
+            plans,
+            ..
+        } = prepared;
+        if mean != folder::mean(&self.run, train.shape())? {
+            output.print("first difference: the mean of the training images, before step 1\n");
+            return Ok(PROBLEMS);
+        }
+        let mut session = Session::load(graph, device, plans)?;
+        let about = circumstances(&session, &train)?;
+        if let Some(before) = folder::circumstances(&self.run)?
+            && let Some(why) = about.departs(&before)
+        {
+            say(&format!("not under the same circumstances: {why}"));
+        }
+        session.initialize(config.train.seed)?;
+        if let Some(first) = folder::first(&self.run)? {
+            session.write(&first.tensors, true)?;
+        }
+        let contents = Contents {
+            network: settings.network.text(),
+            config: &config,
+            classes: &settings.classes,
+            mean: (&mean, train.shape()),
+            left_out: left_out(&train, validation.as_ref(), &test),
+        };
+        let mut folder = RunFolder::create(&config.output.dir, "network", false, &contents)?;
+        let stop = AtomicI32::new(0);
+        let mut beside = Beside {
+            known: &known,
+            steps: 0,
+            difference: None,
+            stop: &stop,
+            say: &say,
+        };
+        let training = Training {
+            session: &mut session,
+            config: &config,
+            train: &train,
+            validation: validation.as_ref(),
+            test: &test,
+            mean: &mean,
+            order,
+            folder: &mut folder,
+            state: State::default(),
+            about: &about,
+            stop: &stop,
+        };
+        let end = training.run(&mut beside)?;
+        if let Some(difference) = beside.difference {
+            output.print(&format!("first difference: {difference}\n"));
+            return Ok(PROBLEMS);
+        }
+        let steps = beside.steps;
+        let whole = matches!(end, End::Finished(..)) || steps == known.len() as u64;
+        if whole && folder::is_finished(&self.run) {
+            let before = checkpoint::read(&self.run.join("final.safetensors"))?.tensors;
+            if let Some(difference) = first_difference(&before, &session.read()?) {
+                output.print(&format!(
+                    "first difference, after {steps} steps: {difference}\n"
+                ));
+                return Ok(PROBLEMS);
+            }
+            output.print(&format!(
+                "the same: {steps} steps, and {} tensors at the end\n",
+                before.len()
+            ));
+        } else {
+            output.print(&format!("the same: {steps} steps\n"));
+        }
+        Ok(FINE)
+    }
+}
+
+/// The first number of two networks' tensors that differs, in words.
+fn first_difference(before: &[Tensor], now: &[Tensor]) -> Option<String> {
+    now.iter().find_map(|now| {
+        let Some(before) = before.iter().find(|before| before.name == now.name) else {
+            return Some(format!("`{}` is new", now.name));
+        };
+        let pairs = before.values.iter().zip(&now.values);
+        let at = pairs
+            .clone()
+            .position(|(a, b)| a.to_bits() != b.to_bits())?;
+        Some(format!(
+            "`{}`, number {at}: {} now, {} before",
+            now.name, now.values[at], before.values[at]
+        ))
+    })
+}
