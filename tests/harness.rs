@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -254,10 +255,16 @@ impl Running {
     }
 
     /// Kills it, as a power cut would.
-    pub fn kill(mut self) -> TempDir {
-        self.child.kill().expect("it still runs");
-        self.child.wait().expect("it ends");
-        self.folder.take().expect("its folder")
+    pub fn kill(self) -> TempDir {
+        self.kill_if_alive().0
+    }
+
+    /// Kills it; whether it was still at work then.
+    pub fn kill_if_alive(mut self) -> (TempDir, bool) {
+        self.child.kill().expect("it can be killed");
+        let status = self.child.wait().expect("it ends");
+        let folder = self.folder.take().expect("its folder");
+        (folder, status.signal() == Some(9))
     }
 
     /// Waits for its end.

@@ -93,16 +93,17 @@ fn kills(device: &str, count: u64, seed: u64) {
     while done < count {
         let mut running = training(device).start();
         let folder = loop {
-            // After some step's line, and then at any moment of the next ones.
-            let wait = random.random_range(0..2 * steps);
-            let reached = running.reaches(&format!("step {wait}/"));
+            // After some step's line, or before the first, and then at any moment of what follows.
+            let words = match random.random_range(0..steps) {
+                0 => "device: ".to_owned(),
+                step => format!("step {step}/"),
+            };
+            running.reaches(&words);
             std::thread::sleep(Duration::from_micros(random.random_range(0..3000)));
-            let folder = running.kill();
-            done += 1;
-            if done == count || !reached || random.random_range(0..3) > 0 {
-                break folder;
-            }
-            if !folder.path().join("run/config.toml").exists() {
+            let (folder, killed) = running.kill_if_alive();
+            done += u64::from(killed);
+            let begun = folder.path().join("run/config.toml").exists();
+            if done >= count || !killed || !begun || random.random_range(0..3) > 0 {
                 break folder;
             }
             running = Netc::in_folder(folder)
