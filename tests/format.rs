@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use netc::format::{COLUMNS, format, of_tree};
+use netc::format::{COLUMNS, format, of_tree, one_line};
 use netc::source::{Source, Span};
 use netc::syntax::tree::{Chain, Stage, Tree};
 use netc::{ir, op, syntax};
@@ -211,6 +211,21 @@ fn tidy(tree: &Tree, form: &str) {
         );
         start += line.len();
     }
+}
+
+#[test]
+fn on_one_line_a_network_is_what_it_was() {
+    for case in cases() {
+        let text = fs::read_to_string(&case).unwrap();
+        let line = one_line(&Source::new("a.net", text.clone())).unwrap();
+        assert!(!line.contains(['\n', '#']) && line.trim() == line, "{line}");
+        let recipe = op::Recipe::default();
+        let [before, after] = [&text, &line].map(|text| network(&parsed(text), None, recipe));
+        assert_eq!(before, after, "{line}");
+        let again = one_line(&Source::new("a.net", formatted(&line))).unwrap();
+        assert_eq!(line, again);
+    }
+    assert!(one_line(&Source::new("a.net", "C8 ->")).is_err());
 }
 
 #[test]

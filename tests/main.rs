@@ -27,6 +27,7 @@ mod plan;
 mod random_nets;
 mod readme;
 mod resume;
+mod runs;
 mod schema;
 mod shapes;
 mod snapshots;

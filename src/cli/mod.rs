@@ -24,6 +24,7 @@ mod plan_svg;
 mod predict;
 mod progress;
 mod report;
+mod runs;
 mod sarif;
 mod schema;
 mod selftest;
@@ -95,6 +96,8 @@ enum Command {
     Eval(eval::Eval),
     /// The most probable classes of images
     Predict(predict::Predict),
+    /// List runs, how they stand, and their figures
+    Runs(runs::Runs),
     /// Images a second, and the time of each layer; or of data alone
     Bench(bench::Bench),
     /// Measure kernel variants on this device, and keep the best
@@ -325,6 +328,7 @@ where
         Command::Repro(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),
         Command::Predict(command) => command.run(&output),
+        Command::Runs(command) => command.run(&output),
         Command::Bench(command) => command.run(&output),
         Command::Tune(command) => command.run(&output),
         Command::Devices(command) => command.run(&output),

@@ -186,7 +186,7 @@ impl Writer {
             What::Bracket(bracket) => match unit.width {
                 Some(width) if self.column.max(self.indent) + width <= COLUMNS => {
                     let mut text = String::with_capacity(width);
-                    one_line(bracket, &mut text);
+                    bracket_on_line(bracket, &mut text);
                     self.text(&text);
                 }
                 _ => self.bracket(bracket),
@@ -223,8 +223,19 @@ impl Writer {
     }
 }
 
+/// A document without comments as one line.
+pub(super) fn one_line(document: &Document) -> String {
+    let mut text = String::new();
+    if let Some(input) = &document.input {
+        text.push_str(&input.text);
+        text.push(' ');
+    }
+    chain_on_line(&document.chain, &mut text);
+    text
+}
+
 /// Writes a bracket without line breaks.
-fn one_line(bracket: &Bracket, text: &mut String) {
+fn bracket_on_line(bracket: &Bracket, text: &mut String) {
     text.push_str(&bracket.head);
     for (index, branch) in bracket.branches.iter().enumerate() {
         if index > 0 {
@@ -233,16 +244,20 @@ fn one_line(bracket: &Bracket, text: &mut String) {
         if index > 0 && (index + 1 == bracket.branches.len() || !branch.units.is_empty()) {
             text.push(' ');
         }
-        for (index, unit) in branch.units.iter().enumerate() {
-            if index > 0 {
-                text.push_str(ARROW);
-            }
-            match &unit.what {
-                What::Layer(layer) => text.push_str(layer),
-                What::Bracket(bracket) => one_line(bracket, text),
-                What::Commented(_) => unreachable!("internal error: a comment on one line"),
-            }
-        }
+        chain_on_line(branch, text);
     }
     text.push(']');
+}
+
+fn chain_on_line(chain: &Chain, text: &mut String) {
+    for (index, unit) in chain.units.iter().enumerate() {
+        if index > 0 {
+            text.push_str(ARROW);
+        }
+        match &unit.what {
+            What::Layer(layer) => text.push_str(layer),
+            What::Bracket(bracket) => bracket_on_line(bracket, text),
+            What::Commented(_) => unreachable!("internal error: a comment on one line"),
+        }
+    }
 }

@@ -64,13 +64,28 @@ pub const COLUMNS: usize = 88;
 /// # Errors
 /// What [`syntax::parse`] and [`ir::build()`] find, in the order of the text: a text with an error has no canonical form.
 pub fn format(source: &Arc<Source>) -> Result<String, Diagnostics> {
+    read(source).map(|tree| of_tree(&tree))
+}
+
+/// The canonical form of a text on one line, whatever its width, without its comments.
+///
+/// # Errors
+/// Those of [`format()`].
+pub fn one_line(source: &Arc<Source>) -> Result<String, Diagnostics> {
+    let mut tree = read(source)?;
+    tree.comments.clear();
+    Ok(layout::one_line(&document::Document::of(&tree)))
+}
+
+/// The tree of a text without errors.
+fn read(source: &Arc<Source>) -> Result<Tree, Diagnostics> {
     let (tree, mut found) = syntax::parse(source);
     let (_, more) = ir::build(&tree, &ir::Options::default());
     found.append(more);
     if found.has_errors() {
         return Err(found.sorted());
     }
-    Ok(of_tree(&tree))
+    Ok(tree)
 }
 
 /// The canonical form of a tree that is known to have no errors.

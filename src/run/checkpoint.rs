@@ -4,7 +4,9 @@
 //! order); among them the SHA-256 of all tensors, which is verified on reading.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, BufWriter, Seek as _, Write as _};
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, BufWriter, Read as _, Seek as _, Write as _};
 use std::path::Path;
 
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -16,6 +18,9 @@ use crate::file;
 use crate::op::real::Precision;
 
 use super::session::Tensor;
+
+/// The format's own limit.
+const MOST_HEADER_BYTES: u64 = 100_000_000;
 
 /// A checkpoint's contents.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -136,31 +141,74 @@ fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     file::hex(&hash.finalize())
 }
 
+fn damaged(path: &Path, what: impl Display) -> Diagnostic {
+    Diagnostic::error(
+        Code::E0601,
+        format!(
+            "`{}` is not a checkpoint, or a damaged one: {what}",
+            path.display()
+        ),
+    )
+    .help("restore it from a copy, or train again")
+}
+
+/// What a header says beside tensors, the checksum included.
+fn told(path: &Path, header: &Metadata) -> Result<BTreeMap<String, String>, Diagnostic> {
+    let text = header
+        .metadata()
+        .as_ref()
+        .and_then(|metadata| metadata.get("netc"))
+        .ok_or_else(|| damaged(path, "netc did not write it"))?;
+    serde_json::from_str(text).map_err(|e| damaged(path, e))
+}
+
+/// What stands before the tensors of a safetensors file, which are not read: only whether they are all there.
+///
+/// # Errors
+/// E0501 there is none; E0601 it is none, or cut off; E0901 it cannot be read.
+pub fn peek(path: &Path) -> Result<Metadata, Diagnostic> {
+    let failed = |error: io::Error| file::unreadable(path, &error);
+    let mut file = File::open(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    let mut length = [0; 8];
+    if size < length.len() as u64 {
+        return Err(damaged(path, "it is too short"));
+    }
+    file.read_exact(&mut length).map_err(failed)?;
+    let length = u64::from_le_bytes(length);
+    let most = MOST_HEADER_BYTES.min(size - 8);
+    if length > most {
+        return Err(damaged(path, "its header is cut off"));
+    }
+    let mut text = vec![0; length as usize];
+    file.read_exact(&mut text).map_err(failed)?;
+    let header: Metadata = serde_json::from_slice(&text).map_err(|e| damaged(path, e))?;
+    if header.data_len() as u64 != size - 8 - length {
+        return Err(damaged(
+            path,
+            "it is longer or shorter than its header says",
+        ));
+    }
+    Ok(header)
+}
+
+/// The facts of a checkpoint from its header alone; damage of its tensors other than that some are missing is not seen.
+///
+/// # Errors
+/// Those of [`peek`]; E0601 netc did not write it.
+pub fn facts(path: &Path) -> Result<BTreeMap<String, String>, Diagnostic> {
+    told(path, &peek(path)?)
+}
+
 /// Reads a checkpoint.
 ///
 /// # Errors
 /// E0501 there is none; E0601 it is none, or damaged; E0901 it cannot be read.
 pub fn read(path: &Path) -> Result<Checkpoint, Diagnostic> {
     let bytes = file::read(path)?;
-    let damaged = |what: String| {
-        Diagnostic::error(
-            Code::E0601,
-            format!(
-                "`{}` is not a checkpoint, or a damaged one: {what}",
-                path.display()
-            ),
-        )
-        .help("restore it from a copy, or train again")
-    };
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
-    let found = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
-    let text = header
-        .metadata()
-        .as_ref()
-        .and_then(|metadata| metadata.get("netc"))
-        .ok_or_else(|| damaged("netc did not write it".into()))?;
-    let mut facts: BTreeMap<String, String> =
-        serde_json::from_str(text).map_err(|e| damaged(e.to_string()))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(path, e))?;
+    let found = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, e))?;
+    let mut facts = told(path, &header)?;
     let found = found.tensors();
     let sum = checksum(
         found
@@ -177,7 +225,7 @@ pub fn read(path: &Path) -> Result<Checkpoint, Diagnostic> {
         None => return Err(damaged("it does not say its form".into())),
     }
     if facts.remove("checksum").as_deref() != Some(&sum) {
-        return Err(damaged("the checksum of its tensors is another".into()));
+        return Err(damaged(path, "the checksum of its tensors is another"));
     }
     let mut tensors = Vec::new();
     for (name, view) in &found {
@@ -192,7 +240,7 @@ pub fn read(path: &Path) -> Result<Checkpoint, Diagnostic> {
                 .chunks_exact(8)
                 .map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()))
                 .collect(),
-            other => return Err(damaged(format!("`{name}` is of type {other:?}"))),
+            other => return Err(damaged(path, format!("`{name}` is of type {other:?}"))),
         };
         tensors.push(Tensor {
             name: name.clone(),

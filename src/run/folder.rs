@@ -4,8 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
-use fs4::FileExt;
+use fs4::{FileExt, TryLockError};
 use same_file::Handle;
 
 use super::checkpoint::{self, Checkpoint};
@@ -74,7 +76,7 @@ impl Log {
 }
 
 /// What a run's folder holds.
-mod name {
+pub(super) mod name {
     pub const NETWORK: &str = "network.net";
     pub const CONFIG: &str = "config.toml";
     pub const CLASSES: &str = "classes.txt";
@@ -161,13 +163,40 @@ fn lock(path: &Path) -> Result<File, Diagnostic> {
         .write(true)
         .open(&place)
         .map_err(|e| unwritable(&place, &e))?;
-    match FileExt::try_lock(&lock) {
-        Ok(()) => Ok(lock),
-        Err(_) => Err(taken(
-            path,
-            "is in use by another training",
-            "wait for its end, or choose another `output.dir`",
-        )),
+    // `is_training` of another process holds it for a moment only.
+    for _ in 0..3 {
+        if FileExt::try_lock(&lock).is_ok() {
+            return Ok(lock);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Err(taken(
+        path,
+        "is in use by another training",
+        "wait for its end, or choose another `output.dir`",
+    ))
+}
+
+/// Whether a process trains in a run's folder right now. Nothing there changes.
+///
+/// # Errors
+/// E0901 that cannot be found out.
+pub fn is_training(path: &Path) -> Result<bool, Diagnostic> {
+    let place = path.join(name::LOCK);
+    let lock = match File::open(&place) {
+        Ok(lock) => lock,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(unreadable(&place, &e)),
+    };
+    // A shared lock, so that two who ask do not take each other for a training.
+    match FileExt::try_lock_shared(&lock) {
+        Ok(()) => {
+            let _ = FileExt::unlock(&lock);
+            Ok(false)
+        }
+        Err(TryLockError::WouldBlock) => Ok(true),
+        // A file system without locks: no training holds one there.
+        Err(TryLockError::Error(_)) => Ok(false),
     }
 }
 
@@ -448,19 +477,25 @@ fn numbers(folder: &Path) -> Vec<u64> {
     numbers
 }
 
+/// Where checkpoints of a run may be that training can go on from, the newest first.
+pub(super) fn checkpoints(path: &Path) -> Vec<PathBuf> {
+    let folder = path.join(name::CHECKPOINTS);
+    let numbers = numbers(&folder);
+    let numbered = numbers.iter().rev().map(|&step| numbered(step));
+    let names = [name::LAST.to_owned()].into_iter().chain(numbered);
+    let names = names.chain([name::BEST.to_owned()]);
+    names.map(|name| folder.join(name)).collect()
+}
+
 /// The newest checkpoint of a run that training can go on from, and what is wrong with newer ones; none where the run has
 /// none yet.
 ///
 /// # Errors
 /// E0601 all are damaged; E0901 one cannot be read.
 pub fn newest(path: &Path) -> Result<(Option<Checkpoint>, Vec<Diagnostic>), Diagnostic> {
-    let folder = path.join(name::CHECKPOINTS);
-    let numbers = numbers(&folder);
-    let numbered = numbers.iter().rev().map(|&step| numbered(step));
-    let names = [name::LAST.to_owned()].into_iter().chain(numbered);
     let mut damaged = Vec::new();
-    for name in names.chain([name::BEST.to_owned()]) {
-        match checkpoint::read(&folder.join(name)) {
+    for place in checkpoints(path) {
+        match checkpoint::read(&place) {
             Ok(checkpoint) => return Ok((Some(checkpoint), damaged)),
             Err(fault) if fault.code == Code::E0501 => {}
             Err(fault) if fault.code == Code::E0601 => damaged.push(fault),

@@ -7,6 +7,7 @@ pub mod folder;
 pub mod golden;
 pub mod inherit;
 pub mod runner;
+pub mod runs;
 pub mod schedule;
 pub mod selftest;
 pub mod session;
