@@ -22,6 +22,9 @@ use super::session::Tensor;
 /// The format's own limit.
 const MOST_HEADER_BYTES: u64 = 100_000_000;
 
+/// The form of the facts.
+const FORM: &str = "1";
+
 /// A checkpoint's contents.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checkpoint {
@@ -100,7 +103,7 @@ fn header<K>(
     };
     let mut facts = facts.clone();
     facts.insert("checksum".into(), checksum.into());
-    facts.insert("version".into(), "1".into());
+    facts.insert("version".into(), FORM.into());
     let text = serde_json::to_string(&facts).expect("internal error: facts are text");
     let mut end = 0;
     let tensors = entries.iter().map(|entry| {
@@ -159,7 +162,16 @@ fn told(path: &Path, header: &Metadata) -> Result<BTreeMap<String, String>, Diag
         .as_ref()
         .and_then(|metadata| metadata.get("netc"))
         .ok_or_else(|| damaged(path, "netc did not write it"))?;
-    serde_json::from_str(text).map_err(|e| damaged(path, e))
+    let facts: BTreeMap<String, String> =
+        serde_json::from_str(text).map_err(|e| damaged(path, e))?;
+    match facts.get("version").map(String::as_str) {
+        Some(FORM) => Ok(facts),
+        Some(other) => {
+            let what = format!("it has form {other}, this netc reads form {FORM}");
+            Err(damaged(path, what))
+        }
+        None => Err(damaged(path, "it does not say its form")),
+    }
 }
 
 /// What stands before the tensors of a safetensors file, which are not read: only whether they are all there.
@@ -215,15 +227,7 @@ pub fn read(path: &Path) -> Result<Checkpoint, Diagnostic> {
             .iter()
             .map(|(name, view)| (name.as_str(), view.data())),
     );
-    match facts.remove("version").as_deref() {
-        Some("1") => {}
-        Some(other) => {
-            return Err(damaged(format!(
-                "it has form {other}, this netc reads form 1"
-            )));
-        }
-        None => return Err(damaged("it does not say its form".into())),
-    }
+    facts.remove("version");
     if facts.remove("checksum").as_deref() != Some(&sum) {
         return Err(damaged(path, "the checksum of its tensors is another"));
     }
