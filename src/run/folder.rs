@@ -28,6 +28,8 @@ pub struct RunFolder {
     lock: File,
     /// What stands in it from before the first step on, should it have to be made again.
     files: Vec<(&'static str, Vec<u8>)>,
+    /// Whether that has happened.
+    pub remade: bool,
 }
 
 /// A file of lines that only grows. Lines that cannot be written wait.
@@ -57,6 +59,11 @@ impl Log {
     fn write(&mut self, line: &str) -> io::Result<()> {
         self.waiting.extend(line.as_bytes());
         self.waiting.push(b'\n');
+        self.flush()
+    }
+
+    /// Writes the lines that wait.
+    fn flush(&mut self) -> io::Result<()> {
         if let Err(error) = self.file.write_all(&self.waiting) {
             // What of it was written is no whole line.
             let _ = self.file.set_len(self.length);
@@ -301,6 +308,7 @@ impl RunFolder {
             metrics,
             lock,
             files,
+            remade: false,
         })
     }
 
@@ -343,17 +351,16 @@ impl RunFolder {
         save(&self.path.join(name::CHECKPOINTS).join(numbered(0)))
     }
 
-    /// Makes sure that the folder is still there and this run's own, and makes it again where it has vanished: true where
-    /// that was so.
+    /// Makes sure that the folder is still there and this run's own, and makes it again where it has vanished.
     ///
     /// # Errors
     /// E0603 another training's folder is in its place; E0901 it cannot be made again.
-    pub fn hold(&mut self) -> Result<bool, Diagnostic> {
+    pub fn hold(&mut self) -> Result<(), Diagnostic> {
         let place = self.path.join(name::LOCK);
         let ours = self.lock.try_clone().and_then(Handle::from_file);
         let there = Handle::from_path(&place);
         match (ours, there) {
-            (Ok(ours), Ok(there)) if ours == there => return Ok(false),
+            (Ok(ours), Ok(there)) if ours == there => return Ok(()),
             (Ok(_), Err(e)) if e.kind() == ErrorKind::NotFound => {}
             (Ok(_), Ok(_)) => {
                 let help = "choose another `output.dir`";
@@ -381,7 +388,8 @@ impl RunFolder {
             }
         }
         self.metrics.waiting = waiting;
-        Ok(true)
+        self.remade = true;
+        Ok(())
     }
 
     /// Where it is.
@@ -407,21 +415,25 @@ impl RunFolder {
         }
     }
 
-    /// Writes a checkpoint as `checkpoints/last.safetensors`. Where it has a number it is `step-N.safetensors` too, of
+    /// Writes a checkpoint as `checkpoints/last.safetensors`, after the lines of all its steps. Where it has a number it is `step-N.safetensors` too, of
     /// which the newest `keep` stay; where it is the best so far, `best.safetensors`.
     ///
     /// # Errors
     /// Those of `save`; E0901 one cannot be written. An older one is still there.
     pub fn checkpoint(
-        &self,
+        &mut self,
         save: impl FnOnce(&Path) -> Result<(), Diagnostic>,
         best: bool,
         number: Option<(u64, u64)>,
     ) -> Result<(), Diagnostic> {
         let folder = self.path.join(name::CHECKPOINTS);
         let last = folder.join(name::LAST);
-        // The lines of the steps before it outlive a loss of power as it does.
-        let _ = self.metrics.file.sync_data();
+        // Lines of the steps before it outlive a loss of power as it does.
+        let lines = self
+            .metrics
+            .flush()
+            .and_then(|()| self.metrics.file.sync_data());
+        lines.map_err(|error| unwritable(&self.path.join(name::METRICS), &error))?;
         save(&last)?;
         if best {
             file::duplicate(&last, &folder.join(name::BEST))?;

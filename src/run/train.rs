@@ -395,7 +395,8 @@ impl Training<'_> {
     }
 
     fn finish(self, watcher: &mut dyn Watcher) -> Result<End, Diagnostic> {
-        if self.folder.hold()? {
+        self.folder.hold()?;
+        if self.folder.remade {
             watcher.warn(&Diagnostic::warning(
                 Code::E0901,
                 format!(
