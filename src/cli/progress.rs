@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::device::{Compiling, Watcher as DeviceWatcher};
+use crate::diagnostic::Diagnostic;
 use crate::diagnostic::render::{self, Style};
-use crate::diagnostic::{Diagnostic, Severity};
 use crate::run::evaluate::Evaluation;
 use crate::run::train::{Metrics, Watcher};
 
@@ -190,11 +190,7 @@ pub fn time(duration: Duration) -> String {
 
 impl Watcher for Progress {
     fn warn(&mut self, fault: &Diagnostic) {
-        let warning = Diagnostic {
-            severity: Severity::Warning,
-            ..fault.clone()
-        };
-        let text = render::human(&warning, self.style);
+        let text = render::human(&fault.clone().as_warning(), self.style);
         self.say(text.trim_end());
     }
 

@@ -89,6 +89,15 @@ impl Diagnostic {
         }
     }
 
+    /// The same as a warning.
+    #[must_use]
+    pub fn as_warning(self) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..self
+        }
+    }
+
     /// A warning without a place.
     pub fn warning(code: Code, message: impl Into<String>) -> Self {
         Self {

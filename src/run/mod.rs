@@ -6,6 +6,7 @@ pub mod evaluate;
 pub mod folder;
 pub mod golden;
 pub mod inherit;
+pub mod learner;
 pub mod runner;
 pub mod runs;
 pub mod schedule;

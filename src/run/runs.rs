@@ -108,7 +108,7 @@ pub fn find(folder: &Path) -> Result<(Vec<PathBuf>, Vec<Diagnostic>), Diagnostic
             Ok(entries) => entries,
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
             Err(e) => {
-                faults.push(warning(unreadable(&at, &e)));
+                faults.push(unreadable(&at, &e).as_warning());
                 continue;
             }
         };
@@ -162,13 +162,6 @@ pub fn sort_by_name(paths: &mut [PathBuf]) {
         let parts = parts.map(|part| pieces(&part.as_os_str().to_string_lossy()));
         (parts.collect::<Vec<_>>(), path.clone())
     });
-}
-
-fn warning(fault: Diagnostic) -> Diagnostic {
-    Diagnostic {
-        severity: Severity::Warning,
-        ..fault
-    }
 }
 
 /// What `metrics.jsonl` says.
@@ -357,7 +350,7 @@ impl Listed {
             seconds: figures.last.as_ref().map(|metrics| metrics.seconds),
             bytes: size(path),
             modified: modified(&place).or_else(|| modified(&path.join(name::CONFIG))),
-            faults: faults.into_iter().map(warning).collect(),
+            faults: faults.into_iter().map(Diagnostic::as_warning).collect(),
             path: path.to_path_buf(),
             config,
         }

@@ -16,7 +16,7 @@ use crate::op::parameter::{Init, Parameter};
 use crate::op::real::{Precision, Real};
 use crate::op::{InitRule, Recipe};
 use crate::plan::budget::{Job, Plans, Room};
-use crate::plan::{Mode, ParameterBuffers, Plan};
+use crate::plan::{Mode, Plan};
 use crate::random::{Purpose, Stream};
 
 use super::checkpoint::{self, Entry};
@@ -345,16 +345,22 @@ impl Session {
         )
     }
 
-    /// Whether every parameter is finite.
+    /// The last tensor, in the order of the network, that is not finite, if there is one: the way back goes from the last
+    /// layer to the first, and takes what is not finite with it. Without `all` only parameters that are learned count.
     ///
     /// # Errors
-    /// E0801 names the first one that is not; E0704 the device failed.
-    pub fn check(&mut self) -> Result<(), Diagnostic> {
+    /// E0704 the device failed.
+    pub fn spoilt(&mut self, all: bool) -> Result<Option<String>, Diagnostic> {
         let runner = self.any()?;
-        for (_, parameter, buffer) in kept(&runner.plan, false) {
-            runner.save_parameter(&mut *self.device, parameter, buffer, &mut |_| Ok(()))?;
+        for (name, parameter, buffer) in kept(&runner.plan, all).into_iter().rev() {
+            if all || parameter.role.is_learned() {
+                let values = runner.read_parameter(&mut *self.device, parameter, buffer)?;
+                if !is_finite(&values) {
+                    return Ok(Some(name));
+                }
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Sets the parameters that these tensors name, which must fit; the others stay.
@@ -491,19 +497,11 @@ impl Session {
         images: &[T],
         scalars: &Scalars,
     ) -> Result<Trouble, Diagnostic> {
-        let finite = |values: &[f64]| values.iter().all(|value| value.is_finite());
+        if let Some(name) = self.spoilt(false)? {
+            return Ok(Trouble::Parameter(name));
+        }
         let runner = self.trainer();
         let plan = &runner.plan;
-        let device = &mut *self.device;
-        // The way back goes from the last layer to the first, and takes what is not finite with it.
-        for buffers in plan.parameters.iter().rev() {
-            let parameter = &buffers.parameter;
-            if parameter.role.is_learned()
-                && !finite(&runner.read_parameter(device, parameter, buffers.value)?)
-            {
-                return Ok(Trouble::Parameter(parameter.name.to_string()));
-            }
-        }
         self.upload(&runner, images)?;
         let forward = &plan.steps[..plan.forward_steps];
         for (at, step) in forward.iter().enumerate() {
@@ -514,7 +512,7 @@ impl Session {
             let writes = step
                 .buffers()
                 .any(|(id, access)| id == output.0 && access != Access::Read);
-            if is_last && writes && !finite(&runner.read_tensor(&mut *self.device, output)?) {
+            if is_last && writes && !is_finite(&runner.read_tensor(&mut *self.device, output)?) {
                 return Ok(Trouble::Output(self.graph.nodes[layer].name.to_string()));
             }
         }
@@ -557,16 +555,17 @@ impl Session {
     }
 }
 
+fn is_finite(values: &[f64]) -> bool {
+    values.iter().all(|value| value.is_finite())
+}
+
 /// What a checkpoint has of a plan: names, parameters and buffers; with `state` the optimizer's too.
 fn kept(plan: &Plan, state: bool) -> Vec<(String, &Parameter, BufferId)> {
-    let of = |buffers: &'_ ParameterBuffers| {
+    let all = plan.parameters.iter().flat_map(|buffers| {
         let own = (buffers.parameter.name.to_string(), buffers.value);
         let more = buffers.state.iter().filter(|_| state);
         let more = more.map(|&id| (plan.buffer(id).name.to_string(), id));
-        [own].into_iter().chain(more).collect::<Vec<_>>()
-    };
-    let all = plan.parameters.iter().flat_map(|buffers| {
-        let named = of(buffers).into_iter();
+        let named = [own].into_iter().chain(more);
         named.map(|(name, id)| (name, &buffers.parameter, id))
     });
     all.collect()

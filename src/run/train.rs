@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Best, Config, Every, Unit, Weights};
-use crate::data::{Augmentation, Dataset, Loader, Mean, Order, Preparation};
+use crate::data::{Dataset, Mean, Order};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::op::emit::Scalars;
 use crate::op::real::{Precision, Real};
 
 use super::evaluate::{Evaluation, evaluate_until};
 use super::folder::RunFolder;
+use super::learner::{Fault, Learner};
 use super::schedule::learning_rate;
-use super::session::{Session, Trouble, optimizer};
+use super::session::{Session, Trouble};
 use super::state::{Circumstances, State, Test, facts};
 
 /// One step's figures, and a line of `metrics.jsonl`.
@@ -151,22 +151,9 @@ impl Training<'_> {
 
     fn run_real<T: Real>(mut self, watcher: &mut dyn Watcher) -> Result<End, Diagnostic> {
         let (per_epoch, total) = (self.order.steps_per_epoch(), self.steps());
-        let (config, batch) = (self.config, self.session.batch);
-        let augmentation = Augmentation::of(&config.data, config.train.seed);
-        let parts = config.train.accumulate;
-        let preparation = Preparation {
-            set: self.train,
-            mean: self.mean,
-            scale: config.data.scale,
-            augmentation: Some(&augmentation),
-            parts,
-            workers: config.data.workers,
-        };
-        let (mut order, coming) = (self.order.clone(), self.state.step * parts..total * parts);
-        let mut loader = Loader::<T>::new(&preparation, batch, coming, |number| {
-            let first = (number % parts) as usize * batch;
-            order.batch(number / parts)[first..first + batch].to_vec()
-        });
+        let images = (self.train, self.mean);
+        let (order, coming) = (self.order.clone(), self.state.step..total);
+        let mut learner = Learner::<T>::new(self.config, images, order, self.session.batch, coming);
         let mut stepping = Duration::ZERO;
         let begun = Instant::now();
         let before = self.state.seconds;
@@ -206,7 +193,7 @@ impl Training<'_> {
                 break;
             }
             let begin = Instant::now();
-            let metrics = self.step(&mut loader, &seconds)?;
+            let metrics = self.step(&mut learner, &seconds)?;
             stepping += begin.elapsed();
             watcher.step(&metrics);
             if self.state.step.is_multiple_of(per_epoch) {
@@ -218,8 +205,8 @@ impl Training<'_> {
                 }
             }
         }
-        watcher.profile(stepping, loader.waited());
-        drop(loader);
+        watcher.profile(stepping, learner.waited());
+        drop(learner);
         self.finish(watcher)
     }
 
@@ -232,46 +219,27 @@ impl Training<'_> {
     /// One step: its mini-batches, and the update.
     fn step<T: Real>(
         &mut self,
-        loader: &mut Loader<'_, T>,
+        learner: &mut Learner<'_, T>,
         seconds: &dyn Fn() -> f64,
     ) -> Result<Metrics, Diagnostic> {
         let (config, begin, step) = (self.config, Instant::now(), self.state.step);
         let per_epoch = self.order.steps_per_epoch();
         let rate = learning_rate(config, per_epoch, step, &self.state.course);
-        let optimizer = optimizer(config);
-        let parts = config.train.accumulate;
-        let (mut count, mut loss, mut accuracy) = (0, 0.0, 0.0);
-        for part in 0..parts {
-            let batch = loader
-                .next_batch()
-                .map_err(|fault| self.interrupted(fault))?;
-            let scalars = Scalars {
-                // Dropout draws anew in every mini-batch.
-                step: (step * parts + part) as u32,
-                seed: config.train.seed,
-                images: batch.labels.len() as u32,
-                ..optimizer.scalars(rate, step)
-            };
-            let last = part + 1 == parts;
-            let result = self
-                .session
-                .step(&batch.images, &batch.labels, &scalars, last)?;
-            if !result.loss.is_finite() {
-                let trouble = self.session.trouble(&batch.images, &scalars)?;
-                return Err(self.not_finite(result.loss, &trouble));
-            }
-            loss += result.loss / parts as f64;
-            accuracy += result.accuracy / parts as f64;
-            count += batch.labels.len();
-        }
+        let learned = learner
+            .step(self.session, step, rate)
+            .map_err(|fault| match fault {
+                Fault::Images(fault) => self.interrupted(fault),
+                Fault::Device(fault) => fault,
+                Fault::NotFinite { loss, trouble } => self.not_finite(loss, &trouble),
+            })?;
         self.state.step += 1;
         self.state.seconds = seconds();
         Ok(Metrics {
             step: step + 1,
             epoch: step / per_epoch + 1,
-            loss,
-            accuracy,
-            images_per_second: count as f64 / begin.elapsed().as_secs_f64(),
+            loss: learned.loss,
+            accuracy: learned.accuracy,
+            images_per_second: learned.images as f64 / begin.elapsed().as_secs_f64(),
             learning_rate: rate,
             seconds: self.state.seconds,
             test_loss: None,
@@ -293,10 +261,9 @@ impl Training<'_> {
         let deciding = held_back.unwrap_or(evaluation);
         if !(evaluation.loss.is_finite() && deciding.loss.is_finite()) {
             // The last update is what has not been looked at.
-            return Err(match self.session.check() {
-                Err(fault) => self.spoilt(fault),
-                Ok(()) => self.not_finite(evaluation.loss, &Trouble::Loss),
-            });
+            let spoilt = self.session.spoilt(true)?;
+            let trouble = spoilt.map_or(Trouble::Loss, Trouble::Parameter);
+            return Err(self.not_finite(evaluation.loss, &trouble));
         }
         let mut metrics = self
             .state
@@ -388,10 +355,14 @@ impl Training<'_> {
         let saved = self
             .folder
             .checkpoint(|path| session.save(path, true, &facts), best, number);
-        saved.map_err(|fault| match fault.code {
-            Code::E0801 => self.spoilt(fault),
-            _ => fault,
-        })
+        match saved {
+            Err(fault) if fault.code == Code::E0801 => {
+                let spoilt = self.session.spoilt(true)?;
+                let trouble = spoilt.map_or(Trouble::Loss, Trouble::Parameter);
+                Err(self.not_finite(f64::NAN, &trouble))
+            }
+            saved => saved,
+        }
     }
 
     fn finish(self, watcher: &mut dyn Watcher) -> Result<End, Diagnostic> {
@@ -421,12 +392,6 @@ impl Training<'_> {
                 "a training of 0 epochs trains nothing",
             )),
         }
-    }
-
-    /// The update before this step has made a parameter no number.
-    fn spoilt(&self, fault: Diagnostic) -> Diagnostic {
-        let name = fault.message.split('`').nth(1).unwrap_or_default();
-        self.not_finite(f64::NAN, &Trouble::Parameter(name.to_owned()))
     }
 
     fn not_finite(&self, loss: f64, trouble: &Trouble) -> Diagnostic {

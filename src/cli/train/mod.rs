@@ -13,16 +13,15 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use self::prepare::{Asked, Prepared, circumstances, left_out};
+use self::prepare::{Asked, Prepared};
 use self::resume::Resumed;
 use super::files::{self, Network, NetworkFile};
 use super::progress::Progress;
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::diff::consequence::Fate;
-use crate::run::folder::{self, Contents, RunFolder};
+use crate::run::folder::{self, RunFolder};
 use crate::run::inherit::{Inherited, inherit};
-use crate::run::session::Session;
 use crate::run::state::{State, facts};
 use crate::run::train::{End, Training};
 
@@ -116,150 +115,100 @@ impl Train {
             overfit::plain(&mut config);
         }
         let network = NetworkFile::of(self.what.file.clone(), self.what.expr.clone()).read()?;
-        let Some(prepared) = Prepared::new(network, config, faults, None, &self.asked(output))?
-        else {
+        let asked = self.asked(output);
+        let Some(prepared) = Prepared::new(network, config, faults, None, &asked)? else {
             return Ok(PROBLEMS);
         };
-        self.say(output, &prepared.told());
+        asked.say(&prepared.told());
         if let Some(images) = self.overfit {
             return overfit::run(prepared, images, output);
         }
         if self.dry_run {
-            return trial::run(prepared, output);
+            return trial::run(prepared.load()?, output);
         }
         let inherited = match &self.from {
             Some(run) => {
-                let run = folder::open(run, &[])?;
+                let opened = folder::open(run, &[])?;
                 let (tree, machine) = (&prepared.network.tree, &prepared.machine);
-                Some(inherit(&run, tree, &prepared.graph, machine)?)
+                let inherited = inherit(&opened, tree, &prepared.graph, machine)?;
+                Some((run.display().to_string(), inherited))
             }
             None => None,
         };
-        let Prepared {
-            network,
-            config,
-            graph,
-            train,
-            validation,
-            test,
-            mean,
-            order,
-            device,
-            plans,
-            ..
-        } = prepared;
-        let mut session = Session::load(graph, device, plans)?;
-        session.initialize(config.train.seed)?;
-        if let Some((run, inherited)) = self.from.as_ref().zip(inherited.as_ref()) {
-            session.write_some(&inherited.tensors)?;
-            for line in told(&run.display().to_string(), inherited) {
-                self.say(output, &line);
+        let mut ready = prepared.load()?;
+        ready.session.initialize(ready.config.train.seed)?;
+        if let Some((run, inherited)) = &inherited {
+            ready.session.write_some(&inherited.tensors)?;
+            for line in told(run, inherited) {
+                asked.say(&line);
             }
         }
         // A run says what its input is, also where the network's file leaves that to the data.
-        let text = network.tree.source.text();
-        let stated = if network.tree.input.is_some() {
+        let tree = &ready.network.tree;
+        let text = tree.source.text();
+        let stated = if tree.input.is_some() {
             text.to_owned()
         } else {
-            format!(
-                "input {}\n{}",
-                train.shape(),
-                text.trim_start_matches('\u{feff}')
-            )
+            let text = text.trim_start_matches('\u{feff}');
+            format!("input {}\n{text}", ready.train.shape())
         };
-        let contents = Contents {
-            network: &stated,
-            config: &config,
-            classes: train.classes(),
-            mean: (&mean, train.shape()),
-            left_out: left_out(&train, validation.as_ref(), &test),
-        };
-        let about = circumstances(&session, &train)?;
-        let mut folder =
-            RunFolder::create(&config.output.dir, &network.name, self.force, &contents)
-                .map_err(|fault| config.point("output.dir", fault))?;
+        let about = ready.circumstances()?;
+        let (pattern, name) = (&ready.config.output.dir, &ready.network.name);
+        let contents = ready.contents(&stated, ready.train.classes());
+        let mut folder = RunFolder::create(pattern, name, self.force, &contents)
+            .map_err(|fault| ready.config.point("output.dir", fault))?;
         let state = State::default();
         if inherited.is_some() {
             // Where such a run begins cannot be drawn again from its seed.
-            let facts = facts(&state, config.train.seed, &about);
-            folder.begin(|path| session.save(path, true, &facts))?;
+            let facts = facts(&state, ready.config.train.seed, &about);
+            folder.begin(|path| ready.session.save(path, true, &facts))?;
         }
-        let training = Training {
-            session: &mut session,
-            config: &config,
-            train: &train,
-            validation: validation.as_ref(),
-            test: &test,
-            mean: &mean,
-            order,
-            folder: &mut folder,
-            state,
-            about: &about,
-            stop: &stop_on_signals(),
-        };
+        let stop = stop_on_signals();
+        let training = ready.training(&mut folder, (state, &about), &stop);
         self.finish(training, output)
     }
 
     /// Goes on with a run.
     fn resume(&self, run: &Path, output: &Output) -> Result<Exit, Failure> {
-        let resumed = resume::read(run, &self.running.assignments(), output)?;
+        let asked = self.asked(output);
         let Resumed {
             settings,
             mut state,
             before,
             tensors,
             is_finished,
-        } = resumed;
+        } = resume::read(run, &self.running.assignments(), output)?;
         if is_finished {
-            self.say(
-                output,
-                &format!(
-                    "{}: all {} epochs are done; `--set train.epochs=N` trains further",
-                    run.display(),
-                    settings.config.train.epochs
-                ),
-            );
+            asked.say(&format!(
+                "{}: all {} epochs are done; `--set train.epochs=N` trains further",
+                run.display(),
+                settings.config.train.epochs
+            ));
             return Ok(FINE);
         }
         let network = Network::parse("network".into(), &settings.network);
-        let faults = Diagnostics::default();
-        let Some(prepared) = Prepared::new(
-            network,
-            settings.config,
-            faults,
-            Some(run),
-            &self.asked(output),
-        )?
-        else {
+        let (config, faults) = (settings.config, Diagnostics::default());
+        let Some(prepared) = Prepared::new(network, config, faults, Some(run), &asked)? else {
             return Ok(PROBLEMS);
         };
-        self.say(output, &prepared.told());
-        let Prepared {
-            config,
-            graph,
-            train,
-            validation,
-            test,
-            mean,
-            order,
-            device,
-            plans,
-            ..
-        } = prepared;
-        if config.train.epochs * order.steps_per_epoch() < state.step {
+        asked.say(&prepared.told());
+        let (epochs, per_epoch) = (
+            prepared.config.train.epochs,
+            prepared.order.steps_per_epoch(),
+        );
+        if epochs * per_epoch < state.step {
             let message = format!(
-                "`{}` has done {} steps, which are more than {} epochs",
+                "`{}` has done {} steps, which are more than {epochs} epochs",
                 run.display(),
-                state.step,
-                config.train.epochs
+                state.step
             );
-            let least = state.step.div_ceil(order.steps_per_epoch());
+            let least = state.step.div_ceil(per_epoch);
             let fault = Diagnostic::error(Code::E0404, message)
                 .help(format!("write `--set train.epochs={least}` or more"));
-            return Err(config.point("train.epochs", fault).into());
+            return Err(prepared.config.point("train.epochs", fault).into());
         }
-        let mut session = Session::load(graph, device, plans)?;
-        let about = circumstances(&session, &train)?;
+        let mut ready = prepared.load()?;
+        let about = ready.circumstances()?;
         if let Some(before) = &before {
             if about.images != before.images {
                 let message = format!(
@@ -268,48 +217,27 @@ impl Train {
                 );
                 let fault = Diagnostic::error(Code::E0506, message)
                     .help("put them back, say where they are with `--set data.train=PATH`, or begin a new run with `--from`");
-                return Err(config.point("data.train", fault).into());
+                return Err(ready.config.point("data.train", fault).into());
             }
             if let Some(why) = about.departs(before) {
-                self.say(output, &format!("from here on the numbers are no longer those of an uninterrupted run, to the bit: {why}"));
+                asked.say(&format!("from here on the numbers are no longer those of an uninterrupted run, to the bit: {why}"));
             }
         }
-        session.initialize(config.train.seed)?;
-        if let Some(tensors) = &tensors {
-            session.write(tensors, true)?;
+        match tensors {
+            Some(tensors) => ready.session.write(&tensors, true)?,
+            None => ready.session.initialize(ready.config.train.seed)?,
         }
-        drop(tensors);
-        let contents = Contents {
-            network: settings.network.text(),
-            config: &config,
-            classes: &settings.classes,
-            mean: (&mean, train.shape()),
-            left_out: left_out(&train, validation.as_ref(), &test),
-        };
-        state.ended = state.course.ends(&config);
+        state.ended = state.course.ends(&ready.config);
+        let contents = ready.contents(settings.network.text(), &settings.classes);
         let mut folder = RunFolder::reopen(run, state.step, &contents)?;
         folder.unfinish()?;
-        self.say(
-            output,
-            &format!(
-                "goes on after step {} of {}",
-                state.step,
-                config.train.epochs * order.steps_per_epoch()
-            ),
-        );
-        let training = Training {
-            session: &mut session,
-            config: &config,
-            train: &train,
-            validation: validation.as_ref(),
-            test: &test,
-            mean: &mean,
-            order,
-            folder: &mut folder,
-            state,
-            about: &about,
-            stop: &stop_on_signals(),
-        };
+        asked.say(&format!(
+            "goes on after step {} of {}",
+            state.step,
+            epochs * per_epoch
+        ));
+        let stop = stop_on_signals();
+        let training = ready.training(&mut folder, (state, &about), &stop);
         self.finish(training, output)
     }
 
@@ -321,16 +249,10 @@ impl Train {
         }
     }
 
-    fn say(&self, output: &Output, line: &str) {
-        if !self.quiet {
-            output.warn(line);
-        }
-    }
-
     /// Trains to the end.
     fn finish(&self, training: Training<'_>, output: &Output) -> Result<Exit, Failure> {
         let path = training.folder.path().to_path_buf();
-        self.say(output, &format!("run: {}", path.display()));
+        self.asked(output).say(&format!("run: {}", path.display()));
         let (steps, epochs) = (training.steps(), training.config.train.epochs);
         let mut progress = Progress::new(steps, epochs, self.quiet, output.style());
         progress.profile = self.profile;
@@ -339,7 +261,7 @@ impl Train {
         match end? {
             End::Finished(test, done) => {
                 if done < epochs {
-                    self.say(output, &format!("ended after {done} of {epochs} epochs: the test loss was no better (`train.stop_after`)"));
+                    self.asked(output).say(&format!("ended after {done} of {epochs} epochs: the test loss was no better (`train.stop_after`)"));
                 }
                 output.print(&format!(
                     "test accuracy {:.4}, test loss {:.4}: {}\n",

@@ -3,12 +3,12 @@
 use super::super::{Exit, FINE, Failure, Output, PROBLEMS};
 use super::prepare::Prepared;
 use crate::config::{Augment, Batch, Config};
-use crate::data::{Dataset, Loader, Mean, Order, Preparation};
+use crate::data::{Dataset, Mean, Order};
 use crate::diagnostic::Diagnostic;
-use crate::op::emit::Scalars;
 use crate::op::real::{Precision, Real};
 use crate::plan::budget::{Job, Room};
 use crate::run::evaluate::{Evaluation, evaluate};
+use crate::run::learner::{Fault, Learner};
 use crate::run::schedule::{Course, learning_rate};
 use crate::run::session::{Session, optimizer};
 
@@ -90,29 +90,17 @@ fn learn<T: Real>(
     config: &Config,
     set: &Dataset,
     mean: &Mean,
-    mut order: Order,
+    order: Order,
 ) -> Result<(u64, Evaluation), Diagnostic> {
-    let (per_epoch, optimizer) = (order.steps_per_epoch(), optimizer(config));
-    let preparation = Preparation {
-        set,
-        mean,
-        scale: config.data.scale,
-        augmentation: None,
-        parts: 1,
-        workers: config.data.workers,
-    };
-    let batch = session.batch;
-    let mut loader = Loader::<T>::new(&preparation, batch, 0..MOST, |step| order.batch(step));
+    let per_epoch = order.steps_per_epoch();
+    let rate = learning_rate(config, per_epoch, 0, &Course::default());
+    let mut learner = Learner::<T>::new(config, (set, mean), order, session.batch, 0..MOST);
     for step in 0..MOST {
-        let batch = loader.next_batch()?;
-        let rate = learning_rate(config, per_epoch, 0, &Course::default());
-        let scalars = Scalars {
-            step: step as u32,
-            seed: config.train.seed,
-            images: batch.labels.len() as u32,
-            ..optimizer.scalars(rate, step)
-        };
-        session.step(&batch.images, &batch.labels, &scalars, true)?;
+        match learner.step(session, step, rate) {
+            // The look at what is learned will tell.
+            Ok(_) | Err(Fault::NotFinite { .. }) => {}
+            Err(Fault::Images(fault) | Fault::Device(fault)) => return Err(fault),
+        }
         if (step + 1).is_multiple_of(EVERY) {
             let result = evaluate(session, set, mean, &config.data)?;
             if result.accuracy == 1.0 || !result.loss.is_finite() {

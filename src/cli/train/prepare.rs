@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
 
 use super::super::files::Network;
 use super::super::job::planned;
@@ -14,9 +15,10 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::ir::Graph;
 use crate::op::emit::Machine;
 use crate::plan::budget::{Job, Plans};
-use crate::run::folder;
+use crate::run::folder::{self, Contents, RunFolder};
 use crate::run::session::{Session, optimizer, recipe};
-use crate::run::state::Circumstances;
+use crate::run::state::{Circumstances, State};
+use crate::run::train::Training;
 use crate::source::{Source, Span};
 
 /// What the command line says about every training.
@@ -52,6 +54,15 @@ fn between(fault: Diagnostic, words: &str, source: &Arc<Source>, span: Span) -> 
         fault.label(words, source, span)
     } else {
         fault.at(source, span).here(words)
+    }
+}
+
+impl Asked<'_> {
+    /// Tells something, unless nothing is to be told.
+    pub fn say(&self, line: &str) {
+        if !self.quiet {
+            self.output.warn(line);
+        }
     }
 }
 
@@ -223,19 +234,85 @@ impl Prepared {
             bytes(self.plans.total_bytes())
         )
     }
+
+    /// Brings the network to its device. Its parameters are zeros.
+    ///
+    /// # Errors
+    /// As [`Session::load`].
+    pub fn load(self) -> Result<Ready, Diagnostic> {
+        Ok(Ready {
+            session: Session::load(self.graph, self.device, self.plans)?,
+            network: self.network,
+            config: self.config,
+            train: self.train,
+            validation: self.validation,
+            test: self.test,
+            mean: self.mean,
+            order: self.order,
+        })
+    }
 }
 
-/// What a training's numbers depend on.
-pub fn circumstances(session: &Session, train: &Dataset) -> Result<Circumstances, Diagnostic> {
-    let (device, plan) = (session.device.description(), session.training_plan());
-    Ok(Circumstances::of(device, &plan, train.fingerprint()?))
+/// A training whose network is on its device.
+pub struct Ready {
+    pub session: Session,
+    pub network: Network,
+    pub config: Config,
+    pub train: Dataset,
+    pub validation: Option<Dataset>,
+    pub test: Dataset,
+    pub mean: Mean,
+    pub order: Order,
 }
 
-/// The files that a training leaves out, of each of its sets.
-pub fn left_out<'a>(
-    train: &'a Dataset,
-    validation: Option<&'a Dataset>,
-    test: &'a Dataset,
-) -> [&'a [String]; 3] {
-    [Some(train), validation, Some(test)].map(|set| set.map_or(&[][..], Dataset::broken_files))
+impl Ready {
+    /// What the numbers depend on beside settings and seed.
+    ///
+    /// # Errors
+    /// Those of [`Dataset::fingerprint`].
+    pub fn circumstances(&self) -> Result<Circumstances, Diagnostic> {
+        let (device, plan) = (
+            self.session.device.description(),
+            self.session.training_plan(),
+        );
+        Ok(Circumstances::of(device, &plan, self.train.fingerprint()?))
+    }
+
+    /// What the run's folder holds from before the first step on.
+    pub fn contents<'a>(&'a self, network: &'a str, classes: &'a [String]) -> Contents<'a> {
+        let sets = [
+            Some(&self.train),
+            self.validation.as_ref(),
+            Some(&self.test),
+        ];
+        Contents {
+            network,
+            config: &self.config,
+            classes,
+            mean: (&self.mean, self.train.shape()),
+            left_out: sets.map(|set| set.map_or(&[][..], Dataset::broken_files)),
+        }
+    }
+
+    /// The training, from a state on.
+    pub fn training<'a>(
+        &'a mut self,
+        folder: &'a mut RunFolder,
+        (state, about): (State, &'a Circumstances),
+        stop: &'a AtomicI32,
+    ) -> Training<'a> {
+        Training {
+            session: &mut self.session,
+            config: &self.config,
+            train: &self.train,
+            validation: self.validation.as_ref(),
+            test: &self.test,
+            mean: &self.mean,
+            order: self.order.clone(),
+            folder,
+            state,
+            about,
+            stop,
+        }
+    }
 }

@@ -8,14 +8,14 @@ use clap::Args;
 
 use super::super::files::Network;
 use super::super::{Exit, FINE, Failure, Output, PROBLEMS, Running};
-use super::prepare::{Asked, Prepared, circumstances, left_out};
+use super::prepare::{Asked, Prepared};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::run::checkpoint;
 use crate::run::evaluate::Evaluation;
-use crate::run::folder::{self, Contents, RunFolder};
-use crate::run::session::{Session, Tensor};
+use crate::run::folder::{self, RunFolder};
+use crate::run::session::Tensor;
 use crate::run::state::State;
-use crate::run::train::{End, Metrics, Training, Watcher};
+use crate::run::train::{End, Metrics, Watcher};
 
 /// Arguments of `repro`.
 #[derive(Debug, Args)]
@@ -108,11 +108,12 @@ impl Watcher for Beside<'_> {
 impl Repro {
     /// Runs it.
     pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        let say = |line: &str| {
-            if !self.quiet {
-                output.warn(line);
-            }
+        let asked = Asked {
+            running: &self.running,
+            quiet: self.quiet,
+            output,
         };
+        let say = |line: &str| asked.say(line);
         let mut settings = folder::settings(&self.run, &self.running.assignments())?;
         let known = folder::metrics(&self.run)?;
         if known.is_empty() {
@@ -129,57 +130,28 @@ impl Repro {
         })?;
         settings.config.output.dir = place.path().join("run").display().to_string();
         let network = Network::parse("network".into(), &settings.network);
-        let asked = Asked {
-            running: &self.running,
-            quiet: self.quiet,
-            output,
-        };
-        let Some(prepared) = Prepared::new(
-            network,
-            settings.config,
-            Diagnostics::default(),
-            None,
-            &asked,
-        )?
-        else {
+        let (config, faults) = (settings.config, Diagnostics::default());
+        let Some(prepared) = Prepared::new(network, config, faults, None, &asked)? else {
             return Ok(PROBLEMS);
         };
         say(&prepared.told());
-        let Prepared {
-            config,
-            graph,
-            train,
-            validation,
-            test,
-            mean,
-            order,
-            device,
-            plans,
-            ..
-        } = prepared;
-        if mean != folder::mean(&self.run, train.shape())? {
+        if prepared.mean != folder::mean(&self.run, prepared.train.shape())? {
             output.print("first difference: the mean of the training images, before step 1\n");
             return Ok(PROBLEMS);
         }
-        let mut session = Session::load(graph, device, plans)?;
-        let about = circumstances(&session, &train)?;
+        let mut ready = prepared.load()?;
+        let about = ready.circumstances()?;
         if let Some(before) = folder::circumstances(&self.run)?
             && let Some(why) = about.departs(&before)
         {
             say(&format!("not under the same circumstances: {why}"));
         }
-        session.initialize(config.train.seed)?;
-        if let Some(first) = folder::first(&self.run)? {
-            session.write(&first.tensors, true)?;
+        match folder::first(&self.run)? {
+            Some(first) => ready.session.write(&first.tensors, true)?,
+            None => ready.session.initialize(ready.config.train.seed)?,
         }
-        let contents = Contents {
-            network: settings.network.text(),
-            config: &config,
-            classes: &settings.classes,
-            mean: (&mean, train.shape()),
-            left_out: left_out(&train, validation.as_ref(), &test),
-        };
-        let mut folder = RunFolder::create(&config.output.dir, "network", false, &contents)?;
+        let contents = ready.contents(settings.network.text(), &settings.classes);
+        let mut folder = RunFolder::create(&ready.config.output.dir, "network", false, &contents)?;
         let stop = AtomicI32::new(0);
         let mut beside = Beside {
             known: &known,
@@ -188,20 +160,8 @@ impl Repro {
             stop: &stop,
             say: &say,
         };
-        let training = Training {
-            session: &mut session,
-            config: &config,
-            train: &train,
-            validation: validation.as_ref(),
-            test: &test,
-            mean: &mean,
-            order,
-            folder: &mut folder,
-            state: State::default(),
-            about: &about,
-            stop: &stop,
-        };
-        let end = training.run(&mut beside)?;
+        let begin = (State::default(), &about);
+        let end = ready.training(&mut folder, begin, &stop).run(&mut beside)?;
         if let Some(difference) = beside.difference {
             output.print(&format!("first difference: {difference}\n"));
             return Ok(PROBLEMS);
@@ -210,7 +170,7 @@ impl Repro {
         let whole = matches!(end, End::Finished(..)) || steps == known.len() as u64;
         if whole && folder::is_finished(&self.run) {
             let before = checkpoint::read(&self.run.join("final.safetensors"))?.tensors;
-            if let Some(difference) = first_difference(&before, &session.read()?) {
+            if let Some(difference) = first_difference(&before, &ready.session.read()?) {
                 output.print(&format!(
                     "first difference, after {steps} steps: {difference}\n"
                 ));

@@ -54,10 +54,8 @@ pub fn read(run: &Path, sets: &[String], output: &Output) -> Result<Resumed, Fai
     }
     let (checkpoint, damaged) = folder::newest(run)?;
     for fault in damaged {
-        output.diagnostic(&Diagnostic {
-            severity: crate::diagnostic::Severity::Warning,
-            ..fault.note("an older checkpoint is taken: the steps since then are trained again")
-        });
+        let note = "an older checkpoint is taken: the steps since then are trained again";
+        output.diagnostic(&fault.note(note).as_warning());
     }
     let is_finished =
         folder::is_finished(run) && settings.config.train.epochs == begun.config.train.epochs;

@@ -6,45 +6,37 @@ use std::time::{Duration, Instant};
 
 use super::super::progress::time;
 use super::super::{Exit, FINE, Failure, Output, bytes};
-use super::prepare::Prepared;
+use super::prepare::Ready;
 use crate::config::Config;
-use crate::data::{Augmentation, Dataset, Loader, Mean, Order, Preparation};
+use crate::data::{Dataset, Loader, Mean, Preparation};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::unwritable;
-use crate::op::emit::Scalars;
 use crate::op::real::{Precision, Real};
+use crate::run::learner::{Fault, Learner};
 use crate::run::schedule::{Course, learning_rate};
-use crate::run::session::{Session, optimizer};
+use crate::run::session::Session;
 
 /// Steps that are measured, after a first one that may compile.
 const STEPS: u64 = 5;
 
 /// Runs it.
-pub fn run(prepared: Prepared, output: &Output) -> Result<Exit, Failure> {
-    let Prepared {
+pub fn run(mut ready: Ready, output: &Output) -> Result<Exit, Failure> {
+    ready.session.initialize(ready.config.train.seed)?;
+    let measured = match ready.session.precision {
+        Precision::F32 => measure::<f32>(&mut ready),
+        Precision::F64 => measure::<f64>(&mut ready),
+    }?;
+    let Ready {
+        mut session,
         network,
         config,
-        graph,
-        train,
         validation,
         test,
-        mean,
         order,
-        device,
-        plans,
         ..
-    } = prepared;
-    let mut session = Session::load(graph, device, plans)?;
-    session.initialize(config.train.seed)?;
+    } = ready;
+    let (step, tested, loss) = measured;
     let per_epoch = order.steps_per_epoch();
-    let (step, loss) = match session.precision {
-        Precision::F32 => steps::<f32>(&mut session, &config, &train, &mean, order),
-        Precision::F64 => steps::<f64>(&mut session, &config, &train, &mean, order),
-    }?;
-    let tested = match session.precision {
-        Precision::F32 => batch_of::<f32>(&mut session, &config, &test, &mean),
-        Precision::F64 => batch_of::<f64>(&mut session, &config, &test, &mean),
-    }?;
     let held_back = validation.map_or(0, |set| set.len());
     let batches = test.len().div_ceil(session.batch) + held_back.div_ceil(session.batch);
     let test = tested * batches as u32;
@@ -74,59 +66,38 @@ fn taken(duration: Duration) -> String {
     }
 }
 
-/// The median time of a step, and the first step's loss.
-fn steps<T: Real>(
-    session: &mut Session,
-    config: &Config,
-    train: &Dataset,
-    mean: &Mean,
-    mut order: Order,
-) -> Result<(Duration, f64), Diagnostic> {
-    let augmentation = Augmentation::of(&config.data, config.train.seed);
-    let (parts, batch) = (config.train.accumulate, session.batch);
-    let preparation = Preparation {
-        set: train,
-        mean,
-        scale: config.data.scale,
-        augmentation: Some(&augmentation),
-        parts,
-        workers: config.data.workers,
-    };
-    let (per_epoch, optimizer) = (order.steps_per_epoch(), optimizer(config));
-    let end = (STEPS + 1) * parts;
-    let mut loader = Loader::<T>::new(&preparation, batch, 0..end, |number| {
-        let first = (number % parts) as usize * batch;
-        order.batch(number / parts)[first..first + batch].to_vec()
-    });
+/// The median time of a step, the time of a batch in a test, and the first step's loss.
+fn measure<T: Real>(ready: &mut Ready) -> Result<(Duration, Duration, f64), Diagnostic> {
+    let (config, session) = (&ready.config, &mut ready.session);
+    let images = (&ready.train, &ready.mean);
+    let (order, per_epoch) = (ready.order.clone(), ready.order.steps_per_epoch());
+    let mut learner = Learner::<T>::new(config, images, order, session.batch, 0..STEPS + 1);
     let (mut times, mut first) = (Vec::new(), 0.0);
     for step in 0..=STEPS {
         let begin = Instant::now();
         let rate = learning_rate(config, per_epoch, step, &Course::default());
-        for part in 0..parts {
-            let batch = loader.next_batch()?;
-            let scalars = Scalars {
-                step: (step * parts + part) as u32,
-                seed: config.train.seed,
-                images: batch.labels.len() as u32,
-                ..optimizer.scalars(rate, step)
-            };
-            let last = part + 1 == parts;
-            let result = session.step(&batch.images, &batch.labels, &scalars, last)?;
-            if !result.loss.is_finite() {
-                let message = format!("the loss is {} at step {}", result.loss, step + 1);
-                let help = "`netc check --signal` shows where the numbers grow; try a lower rate";
-                return Err(Diagnostic::error(Code::E0801, message).help(help));
-            }
-            if step == 0 {
-                first += result.loss / parts as f64;
-            }
+        let learned = learner
+            .step(session, step, rate)
+            .map_err(|fault| match fault {
+                Fault::Images(fault) | Fault::Device(fault) => fault,
+                Fault::NotFinite { loss, .. } => {
+                    let message = format!("the loss is {loss} at step {}", step + 1);
+                    let help =
+                        "`netc check --signal` shows where the numbers grow; try a lower rate";
+                    Diagnostic::error(Code::E0801, message).help(help)
+                }
+            })?;
+        if step == 0 {
+            first = learned.loss;
         }
         session.device.finish()?;
         times.push(begin.elapsed());
     }
     let measured = &mut times[1..];
     measured.sort();
-    Ok((measured[measured.len() / 2], first))
+    let step = measured[measured.len() / 2];
+    let tested = batch_of::<T>(session, config, &ready.test, &ready.mean)?;
+    Ok((step, tested, first))
 }
 
 /// The time of a batch in a test, after one that may compile.

@@ -1,24 +1,29 @@
-//! A run's folder: what is in it, who may write it, and how a finished run is opened again.
+//! A run's folder: what is in it, and who may write it. [`read`] opens it again.
+
+mod log;
+mod read;
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
 use same_file::Handle;
 
-use super::checkpoint::{self, Checkpoint};
-use super::state::{self, Circumstances};
-use super::train::Metrics;
+use self::log::Log;
+pub(in crate::run) use self::read::checkpoints;
+use self::read::whole_lines;
+pub use self::read::{
+    OpenedRun, Settings, circumstances, first, is_finished, left_out, mean, metrics, newest, open,
+    settings,
+};
 use crate::config::Config;
 use crate::data::Mean;
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::file::{self, unreadable, unwritable};
 use crate::op::shape::Shape;
-use crate::source::Source;
 
 /// A run's folder that this process writes. Its lock dies with the process.
 #[derive(Debug)]
@@ -32,58 +37,8 @@ pub struct RunFolder {
     pub remade: bool,
 }
 
-/// A file of lines that only grows. Lines that cannot be written wait.
-#[derive(Debug)]
-struct Log {
-    file: File,
-    /// Bytes of whole lines in the file.
-    length: u64,
-    waiting: Vec<u8>,
-}
-
-impl Log {
-    fn open(path: &Path) -> io::Result<Self> {
-        let file = File::options()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(path)?;
-        let length = file.metadata()?.len();
-        Ok(Self {
-            file,
-            length,
-            waiting: Vec::new(),
-        })
-    }
-
-    fn write(&mut self, line: &str) -> io::Result<()> {
-        self.waiting.extend(line.as_bytes());
-        self.waiting.push(b'\n');
-        self.flush()
-    }
-
-    /// Writes the lines that wait.
-    fn flush(&mut self) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(&self.waiting) {
-            // What of it was written is no whole line.
-            let _ = self.file.set_len(self.length);
-            return Err(error);
-        }
-        self.length += self.waiting.len() as u64;
-        self.waiting.clear();
-        Ok(())
-    }
-
-    fn contents(&mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.file.rewind()?;
-        self.file.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-}
-
 /// What a run's folder holds.
-pub(super) mod name {
+pub(in crate::run) mod name {
     pub const NETWORK: &str = "network.net";
     pub const CONFIG: &str = "config.toml";
     pub const CLASSES: &str = "classes.txt";
@@ -356,21 +311,21 @@ impl RunFolder {
     /// # Errors
     /// E0603 another training's folder is in its place; E0901 it cannot be made again.
     pub fn hold(&mut self) -> Result<(), Diagnostic> {
+        let others = || {
+            let help = "choose another `output.dir`";
+            taken(&self.path, "is another run's by now", help)
+        };
         let place = self.path.join(name::LOCK);
         let ours = self.lock.try_clone().and_then(Handle::from_file);
         let there = Handle::from_path(&place);
         match (ours, there) {
             (Ok(ours), Ok(there)) if ours == there => return Ok(()),
             (Ok(_), Err(e)) if e.kind() == ErrorKind::NotFound => {}
-            (Ok(_), Ok(_)) => {
-                let help = "choose another `output.dir`";
-                return Err(taken(&self.path, "is another run's by now", help));
-            }
+            (Ok(_), Ok(_)) => return Err(others()),
             (Err(e), _) | (_, Err(e)) => return Err(unwritable(&place, &e)),
         }
         if holds_run(&self.path) {
-            let help = "choose another `output.dir`";
-            return Err(taken(&self.path, "is another run's by now", help));
+            return Err(others());
         }
         fs::create_dir_all(&self.path).map_err(|e| unwritable(&self.path, &e))?;
         let lines = self.metrics.contents().unwrap_or_default();
@@ -415,8 +370,8 @@ impl RunFolder {
         }
     }
 
-    /// Writes a checkpoint as `checkpoints/last.safetensors`, after the lines of all its steps. Where it has a number it is `step-N.safetensors` too, of
-    /// which the newest `keep` stay; where it is the best so far, `best.safetensors`.
+    /// Writes a checkpoint as `checkpoints/last.safetensors`, after the lines of all its steps. Where it has a number it is
+    /// `step-N.safetensors` too, of which the newest `keep` stay; where it is the best so far, `best.safetensors`.
     ///
     /// # Errors
     /// Those of `save`; E0901 one cannot be written. An older one is still there.
@@ -487,222 +442,4 @@ fn numbers(folder: &Path) -> Vec<u64> {
         .collect();
     numbers.sort_unstable();
     numbers
-}
-
-/// Where checkpoints of a run may be that training can go on from, the newest first.
-pub(super) fn checkpoints(path: &Path) -> Vec<PathBuf> {
-    let folder = path.join(name::CHECKPOINTS);
-    let numbers = numbers(&folder);
-    let numbered = numbers.iter().rev().map(|&step| numbered(step));
-    let names = [name::LAST.to_owned()].into_iter().chain(numbered);
-    let names = names.chain([name::BEST.to_owned()]);
-    names.map(|name| folder.join(name)).collect()
-}
-
-/// The newest checkpoint of a run that training can go on from, and what is wrong with newer ones; none where the run has
-/// none yet.
-///
-/// # Errors
-/// E0601 all are damaged; E0901 one cannot be read.
-pub fn newest(path: &Path) -> Result<(Option<Checkpoint>, Vec<Diagnostic>), Diagnostic> {
-    let mut damaged = Vec::new();
-    for place in checkpoints(path) {
-        match checkpoint::read(&place) {
-            Ok(checkpoint) => return Ok((Some(checkpoint), damaged)),
-            Err(fault) if fault.code == Code::E0501 => {}
-            Err(fault) if fault.code == Code::E0601 => damaged.push(fault),
-            Err(fault) => return Err(fault),
-        }
-    }
-    match damaged.into_iter().next() {
-        Some(first) => Err(first),
-        None => Ok((None, Vec::new())),
-    }
-}
-
-/// A run that is opened for reading.
-#[derive(Debug)]
-pub struct OpenedRun {
-    /// Where it is.
-    pub path: PathBuf,
-    /// The network.
-    pub network: Arc<Source>,
-    /// The resolved configuration.
-    pub config: Config,
-    /// The classes' names.
-    pub classes: Vec<String>,
-    /// The newest parameters: the final ones, or the last checkpoint's.
-    pub checkpoint: Checkpoint,
-}
-
-/// Opens a run: its network, configuration (changed by `--set` assignments), classes and newest parameters.
-///
-/// # Errors
-/// E0501 there is no run; E0601 its checkpoint is damaged; E0901 a file cannot be read; those of its configuration.
-pub fn open(path: &Path, sets: &[String]) -> Result<OpenedRun, Diagnostics> {
-    let Settings {
-        path,
-        network,
-        config,
-        classes,
-    } = settings(path, sets)?;
-    let candidates = [
-        path.join(name::FINAL),
-        path.join(name::CHECKPOINTS).join(name::LAST),
-    ];
-    let Some(file) = candidates.iter().find(|file| file.exists()) else {
-        return Err(no_run(&path, "it has no checkpoint yet"));
-    };
-    let checkpoint = checkpoint::read(file)?;
-    Ok(OpenedRun {
-        path,
-        network,
-        config,
-        classes,
-        checkpoint,
-    })
-}
-
-/// What a run was begun with.
-#[derive(Debug)]
-pub struct Settings {
-    /// Where it is.
-    pub path: PathBuf,
-    /// The network.
-    pub network: Arc<Source>,
-    /// The resolved configuration.
-    pub config: Config,
-    /// The classes' names.
-    pub classes: Vec<String>,
-}
-
-/// Whether a run's last step is done and its final parameters are written.
-pub fn is_finished(path: &Path) -> bool {
-    path.join(name::FINAL).exists()
-}
-
-fn no_run(path: &Path, what: &str) -> Diagnostics {
-    Diagnostics::from(
-        Diagnostic::error(
-            Code::E0501,
-            format!("`{}` is no run: {what}", path.display()),
-        )
-        .help("name the folder that `netc train` printed"),
-    )
-}
-
-/// Reads what a run was begun with; its configuration changed by `--set` assignments.
-///
-/// # Errors
-/// E0501 there is no run; E0901 a file cannot be read; those of its configuration.
-pub fn settings(path: &Path, sets: &[String]) -> Result<Settings, Diagnostics> {
-    if !path.is_dir() {
-        return Err(no_run(path, "there is no such folder"));
-    }
-    let text = |name: &str| -> Result<Arc<Source>, Diagnostics> {
-        let place = path.join(name);
-        let bytes = file::read(&place).map_err(|fault| match fault.code {
-            Code::E0501 => no_run(path, &format!("`{name}` is missing")),
-            _ => fault.into(),
-        })?;
-        let text = String::from_utf8(bytes).map_err(|_| {
-            Diagnostics::from(Diagnostic::error(
-                Code::E0106,
-                format!("`{}` is not UTF-8 text", place.display()),
-            ))
-        })?;
-        Ok(Source::new(place.display().to_string(), text))
-    };
-    let network = text(name::NETWORK)?;
-    let (config, diagnostics) = Config::load(Some(&text(name::CONFIG)?), path, sets);
-    if diagnostics.has_errors() {
-        return Err(diagnostics);
-    }
-    let classes = text(name::CLASSES)?
-        .text()
-        .lines()
-        .map(str::to_owned)
-        .collect();
-    Ok(Settings {
-        path: path.to_path_buf(),
-        network,
-        config,
-        classes,
-    })
-}
-
-/// The lines of a run's `metrics.jsonl`, as far as they are whole.
-///
-/// # Errors
-/// E0501, E0901 they cannot be read.
-pub fn metrics(path: &Path) -> Result<Vec<Metrics>, Diagnostic> {
-    let bytes = file::read(&path.join(name::METRICS))?;
-    Ok(whole_lines(&bytes).map(|(_, metrics)| metrics).collect())
-}
-
-/// Lines that are whole, and what they say.
-fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], Metrics)> {
-    let lines = bytes.split_inclusive(|&byte| byte == b'\n');
-    lines.map_while(|line| {
-        let whole = line.ends_with(b"\n").then_some(line)?;
-        Some((whole, serde_json::from_slice(whole).ok()?))
-    })
-}
-
-/// What a run began with, where its seed does not say it: that of `train --from`.
-///
-/// # Errors
-/// E0601 it is damaged; E0901 it cannot be read.
-pub fn first(path: &Path) -> Result<Option<Checkpoint>, Diagnostic> {
-    match checkpoint::read(&path.join(name::CHECKPOINTS).join(numbered(0))) {
-        Ok(first) => Ok(Some(first)),
-        Err(fault) if fault.code == Code::E0501 => Ok(None),
-        Err(fault) => Err(fault),
-    }
-}
-
-/// Under what a run's newest checkpoint was written; none where it has none.
-///
-/// # Errors
-/// As [`newest`].
-pub fn circumstances(path: &Path) -> Result<Option<Circumstances>, Diagnostic> {
-    let (checkpoint, _) = newest(path)?;
-    Ok(checkpoint
-        .and_then(|checkpoint| state::read(&checkpoint.facts))
-        .map(|(_, about)| about))
-}
-
-/// The images that a run leaves out: of those learned from, held back, tested on.
-///
-/// # Errors
-/// E0901 the list cannot be read.
-pub fn left_out(path: &Path) -> Result<[Vec<String>; 3], Diagnostic> {
-    let text = match file::read(&path.join(name::LEFT_OUT)) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(fault) if fault.code == Code::E0501 => String::new(),
-        Err(fault) => return Err(fault),
-    };
-    Ok(PARTS.map(|part| {
-        let of = |line: &str| Some(line.strip_prefix(part)?.strip_prefix(' ')?.to_owned());
-        text.lines().filter_map(of).collect()
-    }))
-}
-
-/// The mean in a run's folder, for images of this shape.
-///
-/// # Errors
-/// E0601 it is damaged or of another shape; E0901 it cannot be read.
-pub fn mean(path: &Path, image: Shape) -> Result<Mean, Diagnostic> {
-    let place = path.join(name::MEAN);
-    Mean::load(&file::read(&place)?, image, &place.display().to_string())
-}
-
-impl OpenedRun {
-    /// The run's mean, for images of this shape.
-    ///
-    /// # Errors
-    /// E0601 it is damaged or of another shape; E0901 it cannot be read.
-    pub fn mean(&self, image: Shape) -> Result<Mean, Diagnostic> {
-        mean(&self.path, image)
-    }
 }
