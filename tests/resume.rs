@@ -140,6 +140,63 @@ fn killed_runs_go_on_to_the_bit_on_opencl() {
     );
 }
 
+/// Builds one of the libraries that stand before the C library.
+fn faulty(what: &str) -> PathBuf {
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("libfaulty_{what}.so"));
+    let built = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
+        .arg(&library)
+        .arg(root().join(format!("tests/faulty_{what}.c")))
+        .arg("-ldl")
+        .status()
+        .expect("the C compiler is there");
+    assert!(built.success(), "faulty_{what}.c does not build");
+    library
+}
+
+/// A run is killed within each write and before each sync of its files.
+#[test]
+fn a_run_killed_while_it_writes_goes_on_to_the_bit() {
+    let library = faulty("write");
+    let whole = training("host").run();
+    whole.exits(0);
+    let (mut before, mut halves, mut after) = (0, 0, 0);
+    for call in 1.. {
+        let mut dying = training("host")
+            .env("LD_PRELOAD", &library)
+            .env("NETC_DIES_AT", call.to_string())
+            .start();
+        assert!(!dying.reaches("panicked"));
+        let (held, killed) = dying.kill_if_alive();
+        if !killed {
+            break;
+        }
+        let folder = held.path().to_path_buf();
+        let left = files_below(&folder);
+        halves += usize::from(left.iter().any(|name| name.contains("checkpoints/.netc-")));
+        if left
+            .iter()
+            .any(|name| name == "run/checkpoints/last.safetensors")
+        {
+            after += 1;
+        }
+        let more = if folder.join("run/config.toml").exists() {
+            resume(&folder).run()
+        } else {
+            before += 1;
+            training("host").current(&folder).args(["--force"]).run()
+        };
+        more.exits(0);
+        same_run(&whole.path("run"), &folder.join("run"));
+        let left = files_below(&folder);
+        assert!(!left.iter().any(|name| name.contains(".netc-")), "{left:?}");
+    }
+    assert!(
+        before > 0 && halves > 30 && after > 50,
+        "{before} {halves} {after}"
+    );
+}
+
 #[test]
 fn stopped_by_a_signal_and_gone_on_it_is_the_same_run() {
     for signal in ["INT", "TERM"] {
@@ -247,7 +304,7 @@ fn checkpoints_are_kept_by_their_number_and_the_best_stays() {
             of(a).total_cmp(&of(b))
         })
         .unwrap();
-    let kept = checkpoint::read(&outcome.path("run/checkpoints/best.safetensors")).unwrap();
+    let kept = checkpoint::open(&outcome.path("run/checkpoints/best.safetensors")).unwrap();
     assert_eq!(kept.facts["step"], best["step"].to_string());
 }
 
@@ -349,7 +406,7 @@ fn a_full_disk_loses_no_checkpoint_and_no_step() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             assert!(!name.starts_with('.'), "{name} is left behind");
-            checkpoint::read(&path).unwrap_or_else(|fault| panic!("{fault:?}"));
+            checkpoint::open(&path).unwrap_or_else(|fault| panic!("{fault:?}"));
             checkpoints += 1;
         }
         if checkpoints > 0 {
@@ -454,15 +511,7 @@ fn runs_that_begin_at_the_same_moment_have_folders_of_their_own() {
 
 #[test]
 fn a_clock_that_is_set_back_changes_nothing() {
-    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libfaulty_clock.so");
-    let built = std::process::Command::new("cc")
-        .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
-        .arg(&library)
-        .arg(root().join("tests/faulty_clock.c"))
-        .arg("-ldl")
-        .status()
-        .expect("the C compiler is there");
-    assert!(built.success(), "the faulty clock does not build");
+    let library = faulty("clock");
     let whole = training("host").run();
     let faulty = training("host")
         .set("train.checkpoint.every", "1 s")

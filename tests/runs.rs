@@ -178,8 +178,8 @@ fn killed_before_its_first_checkpoint() {
     let folder: TempDir = running.kill();
     let row = only(folder.path());
     assert_eq!(
-        (&row["state"], &row["step"]),
-        (&json!("no checkpoint"), &json!(0))
+        (&row["state"], &row["step"], &row["steps"]),
+        (&json!("no checkpoint"), &json!(0), &json!(40_000))
     );
     assert_eq!(
         (&row["epochs_done"], &row["best"]),

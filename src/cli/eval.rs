@@ -99,7 +99,7 @@ pub fn ready(
         device.watch(compiling());
     }
     let mut session = Session::load(graph, device, plans)?;
-    session.write(&opened.checkpoint.tensors, false)?;
+    session.write(&opened.checkpoint, false)?;
     Ok(Ready {
         opened,
         config,

@@ -17,6 +17,9 @@ use crate::op::shape::Shape;
 /// The tensor's name in a run's file.
 const NAME: &str = "mean";
 
+/// The number of images, among the metadata of a run's file.
+pub const IMAGES: &str = "images";
+
 /// What is subtracted from 8-bit pixels, in their units (0 to 255).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Mean {
@@ -80,8 +83,9 @@ impl Mean {
     }
 
     /// The bytes of a run's file: safetensors with the tensor `mean`, f64, `[channels, height, width]`, a channel mean as
-    /// `[channels, 1, 1]`, no tensor where nothing is subtracted. Equal means give equal bytes.
-    pub fn save(&self, shape: Shape) -> Vec<u8> {
+    /// `[channels, 1, 1]`, no tensor where nothing is subtracted; and as metadata of how many `images` it is the mean. Equal
+    /// means give equal bytes.
+    pub fn save(&self, shape: Shape, images: usize) -> Vec<u8> {
         let [channels, height, width] = shape.dimensions();
         let (values, shape) = match self {
             Self::Pixel(values) => (values.as_slice(), vec![channels, height, width]),
@@ -101,7 +105,8 @@ impl Mean {
         } else {
             Some((NAME, view(&bytes)))
         };
-        safetensors::serialize(tensors, None::<HashMap<String, String>>)
+        let about = HashMap::from([(IMAGES.to_owned(), images.to_string())]);
+        safetensors::serialize(tensors, Some(about))
             .expect("internal error: a mean that cannot be written")
     }
 

@@ -1,23 +1,24 @@
 //! Checkpoints: safetensors files, written whole or not at all, the same bytes for the same numbers.
 //!
 //! All facts stand as one JSON text under the metadata key `netc`, its keys sorted (the format's own metadata has no
-//! order); among them the SHA-256 of all tensors, which is verified on reading.
+//! order); among them the SHA-256 of all tensors, which is verified on opening. No more than a tensor is in memory at once,
+//! neither on writing nor on reading.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, BufWriter, Read as _, Seek as _, Write as _};
-use std::path::Path;
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
 
+use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
-use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file;
 use crate::op::real::Precision;
 
-use super::session::Tensor;
+use super::session::Tensors;
 
 /// The format's own limit.
 const MOST_HEADER_BYTES: u64 = 100_000_000;
@@ -25,13 +26,20 @@ const MOST_HEADER_BYTES: u64 = 100_000_000;
 /// The form of the facts.
 const FORM: &str = "1";
 
-/// A checkpoint's contents.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Bytes read at once.
+const PIECE: usize = 1 << 16;
+
+/// A checkpoint that is opened, whose checksum is right. The file is the one that was opened, also where another has taken
+/// its name since.
+#[derive(Debug)]
 pub struct Checkpoint {
-    /// Parameters and, in checkpoints that training goes on from, the optimizer's state.
-    pub tensors: Vec<Tensor>,
     /// Facts: `step`, `precision` and the like.
     pub facts: BTreeMap<String, String>,
+    path: PathBuf,
+    file: File,
+    /// What stands before the tensors, and how long that is.
+    header: Metadata,
+    begin: u64,
 }
 
 /// A tensor to be written.
@@ -63,7 +71,7 @@ pub fn write<K>(
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     let failed = |error: io::Error| file::unwritable(path, &error);
     file::write_by(path, |file| {
-        let mut out = BufWriter::with_capacity(1 << 16, file);
+        let mut out = BufWriter::with_capacity(PIECE, file);
         let unknown = "0".repeat(64);
         let header = |sum| header(&entries, facts, precision, sum);
         out.write_all(&header(&unknown)).map_err(failed)?;
@@ -133,17 +141,6 @@ fn announce(hash: &mut Sha256, name: &str, bytes: u64) {
     hash.update(bytes.to_le_bytes());
 }
 
-/// SHA-256 over names and data, in the order of the names.
-fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
-    let sorted: BTreeMap<&str, &[u8]> = tensors.collect();
-    let mut hash = Sha256::new();
-    for (name, data) in sorted {
-        announce(&mut hash, name, data.len() as u64);
-        hash.update(data);
-    }
-    file::hex(&hash.finalize())
-}
-
 fn damaged(path: &Path, what: impl Display) -> Diagnostic {
     Diagnostic::error(
         Code::E0601,
@@ -179,6 +176,11 @@ fn told(path: &Path, header: &Metadata) -> Result<BTreeMap<String, String>, Diag
 /// # Errors
 /// E0501 there is none; E0601 it is none, or cut off; E0901 it cannot be read.
 pub fn peek(path: &Path) -> Result<Metadata, Diagnostic> {
+    begin(path).map(|(_, header, _)| header)
+}
+
+/// A file, what stands before its tensors, and how long that is.
+fn begin(path: &Path) -> Result<(File, Metadata, u64), Diagnostic> {
     let failed = |error: io::Error| file::unreadable(path, &error);
     let mut file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
@@ -195,13 +197,14 @@ pub fn peek(path: &Path) -> Result<Metadata, Diagnostic> {
     let mut text = vec![0; length as usize];
     file.read_exact(&mut text).map_err(failed)?;
     let header: Metadata = serde_json::from_slice(&text).map_err(|e| damaged(path, e))?;
-    if header.data_len() as u64 != size - 8 - length {
+    let begin = 8 + length;
+    if header.data_len() as u64 != size - begin {
         return Err(damaged(
             path,
             "it is longer or shorter than its header says",
         ));
     }
-    Ok(header)
+    Ok((file, header, begin))
 }
 
 /// The facts of a checkpoint from its header alone; damage of its tensors other than that some are missing is not seen.
@@ -212,83 +215,140 @@ pub fn facts(path: &Path) -> Result<BTreeMap<String, String>, Diagnostic> {
     told(path, &peek(path)?)
 }
 
-/// Reads a checkpoint.
+/// Opens a checkpoint and verifies its checksum.
 ///
 /// # Errors
 /// E0501 there is none; E0601 it is none, or damaged; E0901 it cannot be read.
-pub fn read(path: &Path) -> Result<Checkpoint, Diagnostic> {
-    let bytes = file::read(path)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(path, e))?;
-    let found = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, e))?;
+pub fn open(path: &Path) -> Result<Checkpoint, Diagnostic> {
+    let (file, header, begin) = begin(path)?;
     let mut facts = told(path, &header)?;
-    let found = found.tensors();
-    let sum = checksum(
-        found
-            .iter()
-            .map(|(name, view)| (name.as_str(), view.data())),
-    );
     facts.remove("version");
-    if facts.remove("checksum").as_deref() != Some(&sum) {
+    let stated = facts.remove("checksum");
+    let opened = Checkpoint {
+        facts,
+        path: path.to_path_buf(),
+        file,
+        header,
+        begin,
+    };
+    if stated != Some(opened.checksum()?) {
         return Err(damaged(path, "the checksum of its tensors is another"));
     }
-    let mut tensors = Vec::new();
-    for (name, view) in &found {
-        let values = match view.dtype() {
-            Dtype::F32 => view
-                .data()
-                .chunks_exact(4)
-                .map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap_or_default())))
-                .collect(),
-            Dtype::F64 => view
-                .data()
-                .chunks_exact(8)
-                .map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()))
-                .collect(),
-            other => return Err(damaged(path, format!("`{name}` is of type {other:?}"))),
-        };
-        tensors.push(Tensor {
-            name: name.clone(),
-            shape: view.shape().to_vec(),
-            values,
-        });
+    Ok(opened)
+}
+
+impl Checkpoint {
+    /// Names and shapes of its tensors, in the order of the names.
+    pub fn shapes(&self) -> BTreeMap<String, &[usize]> {
+        let tensors = self.header.tensors().into_iter();
+        tensors.map(|(name, info)| (name, &*info.shape)).collect()
     }
-    Ok(Checkpoint { tensors, facts })
+
+    /// SHA-256 over names and data, in the order of the names.
+    fn checksum(&self) -> Result<String, Diagnostic> {
+        let sorted: BTreeMap<String, &TensorInfo> = self.header.tensors().into_iter().collect();
+        let mut hash = Sha256::new();
+        let mut piece = vec![0; PIECE];
+        for (name, info) in sorted {
+            if !matches!(info.dtype, Dtype::F32 | Dtype::F64) {
+                let what = format!("`{name}` is of type {:?}", info.dtype);
+                return Err(damaged(&self.path, what));
+            }
+            let mut left = self.seek(info)?;
+            announce(&mut hash, &name, left as u64);
+            while left > 0 {
+                let piece = &mut piece[..left.min(PIECE)];
+                self.fill(piece)?;
+                hash.update(&*piece);
+                left -= piece.len();
+            }
+        }
+        Ok(file::hex(&hash.finalize()))
+    }
+
+    /// Goes to a tensor; its bytes.
+    fn seek(&self, info: &TensorInfo) -> Result<usize, Diagnostic> {
+        let (start, end) = info.data_offsets;
+        (&self.file)
+            .seek(SeekFrom::Start(self.begin + start as u64))
+            .map_err(|e| file::unreadable(&self.path, &e))?;
+        Ok(end - start)
+    }
+
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), Diagnostic> {
+        (&self.file)
+            .read_exact(bytes)
+            .map_err(|e| file::unreadable(&self.path, &e))
+    }
+}
+
+impl Tensors for Checkpoint {
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.header.info(name).map(|info| &*info.shape)
+    }
+
+    fn values(&self, name: &str) -> Result<Box<dyn Iterator<Item = f64> + '_>, Diagnostic> {
+        let info = self.header.info(name);
+        let info = info.expect("internal error: a tensor that the checkpoint has not");
+        let mut bytes = vec![0; self.seek(info)?];
+        self.fill(&mut bytes)?;
+        let width = info.dtype.bitsize() / 8;
+        Ok(Box::new((0..bytes.len() / width).map(move |at| {
+            let number = &bytes[at * width..][..width];
+            match (number.first_chunk(), number.first_chunk()) {
+                (_, Some(&double)) => f64::from_le_bytes(double),
+                (Some(&single), None) => f64::from(f32::from_le_bytes(single)),
+                (None, None) => unreachable!("internal error: its types are looked at on opening"),
+            }
+        })))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use safetensors::SafeTensors;
 
-    fn sample() -> Checkpoint {
-        let tensors = vec![
-            Tensor {
-                name: "f1.weight".into(),
-                shape: vec![2, 2],
-                values: vec![1.0, -2.5, 0.1, 1e-30],
-            },
+    use super::*;
+    use crate::run::session::Tensor;
+
+    fn sample() -> Vec<Tensor> {
+        vec![
             Tensor {
                 name: "f1.bias".into(),
                 shape: vec![2],
                 values: vec![0.0, 3.0],
             },
-        ];
-        Checkpoint {
-            tensors,
-            facts: BTreeMap::from([("step".into(), "7".into()), ("epoch".into(), "1".into())]),
-        }
+            Tensor {
+                name: "f1.weight".into(),
+                shape: vec![2, 2],
+                values: vec![1.0, -2.5, 0.1, 1e-30],
+            },
+        ]
     }
 
-    /// Writes doubles, a piece a number.
-    fn written(path: &Path, checkpoint: &Checkpoint) -> Vec<u8> {
-        let entries = checkpoint.tensors.iter().map(|tensor| Entry {
+    fn facts() -> BTreeMap<String, String> {
+        BTreeMap::from([("step".into(), "7".into()), ("epoch".into(), "1".into())])
+    }
+
+    /// Writes doubles, a piece a number, the last tensor first.
+    fn written(path: &Path, tensors: &[Tensor], precision: Precision) -> Vec<u8> {
+        let entries = tensors.iter().rev().map(|tensor| Entry {
             name: tensor.name.clone(),
             shape: tensor.shape.clone(),
             place: &tensor.values,
         });
-        let (entries, facts) = (entries.collect(), &checkpoint.facts);
-        write(path, entries, facts, Precision::F64, |values, sink| {
-            values.iter().try_for_each(|v| sink(&v.to_le_bytes()))
-        })
+        write(
+            path,
+            entries.collect(),
+            &facts(),
+            precision,
+            |values, sink| {
+                values.iter().try_for_each(|v| match precision {
+                    Precision::F32 => sink(&(*v as f32).to_le_bytes()),
+                    Precision::F64 => sink(&v.to_le_bytes()),
+                })
+            },
+        )
         .unwrap();
         std::fs::read(path).unwrap()
     }
@@ -300,30 +360,51 @@ mod tests {
         safetensors::serialize(tensors.tensors(), header.metadata().clone()).unwrap()
     }
 
+    fn tensors(checkpoint: &Checkpoint) -> Vec<Tensor> {
+        let shapes = checkpoint.shapes().into_iter();
+        let tensors = shapes.map(|(name, shape)| Tensor {
+            shape: shape.to_vec(),
+            values: checkpoint.values(&name).unwrap().collect(),
+            name,
+        });
+        tensors.collect()
+    }
+
     #[test]
     fn a_checkpoint_reads_back_and_a_flipped_bit_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("last.safetensors");
-        let bytes = written(&path, &sample());
-        let again = written(&folder.path().join("again"), &sample());
+        let bytes = written(&path, &sample(), Precision::F64);
+        let again = written(&folder.path().join("again"), &sample(), Precision::F64);
         assert!(bytes == again, "the same bytes for the same numbers");
         assert_eq!(
             bytes,
             as_the_format_has_it(&bytes),
             "as another writer has it"
         );
-        let mut back = read(&path).unwrap();
-        back.tensors.sort_by(|a, b| b.name.cmp(&a.name));
-        assert_eq!(back, sample());
+        let back = open(&path).unwrap();
+        assert_eq!((tensors(&back), &back.facts), (sample(), &facts()));
         for at in [20, bytes.len() - 3] {
             let mut broken = bytes.clone();
             broken[at] ^= 4;
             std::fs::write(&path, broken).unwrap();
-            assert_eq!(read(&path).unwrap_err().code, Code::E0601, "byte {at}");
+            assert_eq!(open(&path).unwrap_err().code, Code::E0601, "byte {at}");
         }
-        assert_eq!(
-            read(&folder.path().join("no")).unwrap_err().code,
-            Code::E0501
-        );
+        let no = folder.path().join("no");
+        assert_eq!(open(&no).unwrap_err().code, Code::E0501);
+    }
+
+    #[test]
+    fn singles_longer_than_a_piece_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last.safetensors");
+        let long = Tensor {
+            name: "f1.weight".into(),
+            shape: vec![3, 7001],
+            values: (0..21_003).map(|i| f64::from(i) / 8.0).collect(),
+        };
+        assert!(long.values.len() * 4 > PIECE);
+        written(&path, std::slice::from_ref(&long), Precision::F32);
+        assert_eq!(tensors(&open(&path).unwrap()), [long]);
     }
 }

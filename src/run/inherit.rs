@@ -1,23 +1,35 @@
 //! Parameters from another run: what of its checkpoint fits another network, layer by layer.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
+use super::checkpoint::Checkpoint;
 use super::folder::OpenedRun;
-use super::session::Tensor;
-use crate::diagnostic::Diagnostics;
+use super::session::Tensors;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::diff::consequence::{Consequences, Fate, TensorChange};
 use crate::diff::diff;
 use crate::ir::{self, Graph};
 use crate::op::emit::Machine;
 use crate::syntax::{self, Tree};
 
-/// What a run gives to another network.
-#[derive(Clone, Debug, Default)]
+/// What a run gives to another network: the tensors that fit, under that network's names.
+#[derive(Debug)]
 pub struct Inherited {
-    /// The tensors that fit, under the new network's names.
-    pub tensors: Vec<Tensor>,
+    checkpoint: Checkpoint,
+    /// From the new names of the tensors that fit to their old ones.
+    pub names: BTreeMap<String, String>,
     /// What became of every tensor of both networks.
     pub changes: Vec<TensorChange>,
+}
+
+impl Tensors for Inherited {
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.checkpoint.shape(self.names.get(name)?)
+    }
+
+    fn values(&self, name: &str) -> Result<Box<dyn Iterator<Item = f64> + '_>, Diagnostic> {
+        self.checkpoint.values(&self.names[name])
+    }
 }
 
 /// Matches a run's network with another one, as `netc diff` does, and takes the tensors that fit.
@@ -28,7 +40,7 @@ pub struct Inherited {
 /// # Panics
 /// Where a shape of the new graph is unknown.
 pub fn inherit(
-    run: &OpenedRun,
+    run: OpenedRun,
     tree: &Tree,
     graph: &Graph,
     machine: &Machine,
@@ -42,22 +54,14 @@ pub fn inherit(
     let difference = diff(&old_tree, tree);
     let changes = Consequences::of(&difference, &old, graph, machine).tensors;
     let changes = changes.unwrap_or_default();
-    let known: HashMap<&str, &Tensor> = run
-        .checkpoint
-        .tensors
-        .iter()
-        .map(|tensor| (&*tensor.name, tensor))
-        .collect();
     let fits = |change: &TensorChange| {
-        let (old, new) = (change.old.as_ref()?, change.new.as_ref()?);
-        let tensor = known.get(&*old.0)?;
-        (change.fate == Fate::Fits && tensor.shape == new.1).then(|| Tensor {
-            name: new.0.clone(),
-            ..(*tensor).clone()
-        })
+        let ((old, _), (new, shape)) = (change.old.as_ref()?, change.new.as_ref()?);
+        let kept = run.checkpoint.shape(old)?;
+        (change.fate == Fate::Fits && kept == shape).then(|| (new.clone(), old.clone()))
     };
     Ok(Inherited {
-        tensors: changes.iter().filter_map(fits).collect(),
+        names: changes.iter().filter_map(fits).collect(),
+        checkpoint: run.checkpoint,
         changes,
     })
 }

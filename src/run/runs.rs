@@ -10,11 +10,14 @@ use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use safetensors::tensor::Metadata;
+
 use super::checkpoint;
 use super::folder::{self, name};
 use super::state::{self, State, Test};
 use super::train::Metrics;
-use crate::config::Config;
+use crate::config::{Batch, Config};
+use crate::data::mean::IMAGES;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::file::unreadable;
 use crate::format;
@@ -61,7 +64,7 @@ pub struct Listed {
     pub standing: Standing,
     /// Steps done: those that it would go on after, or the last one told of.
     pub step: u64,
-    /// Steps of all its epochs, where an epoch has ended.
+    /// Steps of all its epochs.
     pub steps: Option<u64>,
     /// Epochs that are tested.
     pub epochs_done: u64,
@@ -244,6 +247,21 @@ fn kept(path: &Path) -> (Option<State>, Vec<Diagnostic>) {
     (newest, faults)
 }
 
+/// How many images a run learns from, as its mean says.
+fn learned_from(mean: &Metadata) -> Option<u64> {
+    let about = mean.metadata().as_ref()?;
+    about.get(IMAGES)?.parse().ok()
+}
+
+/// The steps of all epochs.
+fn steps(config: &Config, images: u64) -> Option<u64> {
+    let Batch::Images(batch) = config.train.batch else {
+        return None;
+    };
+    let each = config.train.accumulate.checked_mul(batch as u64)?;
+    images.checked_div(each)?.checked_mul(config.train.epochs)
+}
+
 /// Bytes of the files below a folder.
 fn size(folder: &Path) -> u64 {
     let (mut bytes, mut left) = (0, vec![folder.to_path_buf()]);
@@ -293,10 +311,11 @@ impl Listed {
         faults.extend(fault);
         let (state, damaged) = kept(path);
         faults.extend(damaged);
-        let mut is_finished = false;
+        let (mut is_finished, mut images) = (false, None);
         for file in [name::FINAL, name::MEAN] {
             match checkpoint::peek(&path.join(file)) {
-                Ok(_) => is_finished |= file == name::FINAL,
+                Ok(_) if file == name::FINAL => is_finished = true,
+                Ok(header) => images = learned_from(&header),
                 Err(fault) if fault.code == Code::E0501 => {}
                 Err(fault) => faults.push(fault),
             }
@@ -330,11 +349,10 @@ impl Listed {
             network,
             standing,
             step: step.unwrap_or(0),
-            steps: config.as_ref().zip(tested).and_then(|(config, tested)| {
-                // A test's line is an epoch's last step.
-                let each = tested.step.checked_div(tested.epoch)?;
-                each.checked_mul(config.train.epochs)
-            }),
+            steps: config
+                .as_ref()
+                .zip(images)
+                .and_then(|(config, images)| steps(config, images)),
             epochs_done: tested
                 .map(|metrics| metrics.epoch)
                 .or(state.as_ref().map(|state| state.tested))

@@ -92,7 +92,7 @@ fn told(run: &str, inherited: &Inherited) -> Vec<String> {
         .count();
     let mut lines = vec![format!(
         "from {run}: {} of {count} tensors loaded",
-        inherited.tensors.len()
+        inherited.names.len()
     )];
     if !fresh.is_empty() {
         lines.push(format!("initialised: {fresh}"));
@@ -130,7 +130,7 @@ impl Train {
             Some(run) => {
                 let opened = folder::open(run, &[])?;
                 let (tree, machine) = (&prepared.network.tree, &prepared.machine);
-                let inherited = inherit(&opened, tree, &prepared.graph, machine)?;
+                let inherited = inherit(opened, tree, &prepared.graph, machine)?;
                 Some((run.display().to_string(), inherited))
             }
             None => None,
@@ -138,7 +138,7 @@ impl Train {
         let mut ready = prepared.load()?;
         ready.session.initialize(ready.config.train.seed)?;
         if let Some((run, inherited)) = &inherited {
-            ready.session.write_some(&inherited.tensors)?;
+            ready.session.write_some(inherited)?;
             for line in told(run, inherited) {
                 asked.say(&line);
             }
@@ -171,21 +171,16 @@ impl Train {
     /// Goes on with a run.
     fn resume(&self, run: &Path, output: &Output) -> Result<Exit, Failure> {
         let asked = self.asked(output);
-        let Resumed {
+        let Some(Resumed {
+            claim,
             settings,
             mut state,
             before,
-            tensors,
-            is_finished,
-        } = resume::read(run, &self.running.assignments(), output)?;
-        if is_finished {
-            asked.say(&format!(
-                "{}: all {} epochs are done; `--set train.epochs=N` trains further",
-                run.display(),
-                settings.config.train.epochs
-            ));
+            checkpoint,
+        }) = resume::read(run, &self.running.assignments(), &asked)?
+        else {
             return Ok(FINE);
-        }
+        };
         let network = Network::parse("network".into(), &settings.network);
         let (config, faults) = (settings.config, Diagnostics::default());
         let Some(prepared) = Prepared::new(network, config, faults, Some(run), &asked)? else {
@@ -223,13 +218,13 @@ impl Train {
                 asked.say(&format!("from here on the numbers are no longer those of an uninterrupted run, to the bit: {why}"));
             }
         }
-        match tensors {
-            Some(tensors) => ready.session.write(&tensors, true)?,
+        match checkpoint {
+            Some(checkpoint) => ready.session.write(&checkpoint, true)?,
             None => ready.session.initialize(ready.config.train.seed)?,
         }
         state.ended = state.course.ends(&ready.config);
         let contents = ready.contents(settings.network.text(), &settings.classes);
-        let mut folder = RunFolder::reopen(run, state.step, &contents)?;
+        let mut folder = RunFolder::reopen(claim, state.step, &contents)?;
         folder.unfinish()?;
         asked.say(&format!(
             "goes on after step {} of {}",

@@ -34,17 +34,27 @@ pub struct Asked<'a> {
 
 /// Everything that a training needs and that can be wrong before anything is written.
 pub struct Prepared {
+    /// The network as it is written.
     pub network: Network,
+    /// The configuration, the batch found.
     pub config: Config,
+    /// The network with the shapes of its images.
     pub graph: Graph,
+    /// Images learned from.
     pub train: Dataset,
+    /// Images held back of them.
     pub validation: Option<Dataset>,
+    /// Images tested on.
     pub test: Dataset,
     /// What is subtracted from the images.
     pub mean: Mean,
+    /// Which images are in which step.
     pub order: Order,
+    /// The device, nothing loaded.
     pub device: Box<dyn Device>,
+    /// What plans for the device know of it.
     pub machine: Machine,
+    /// The plans, which fit the memory.
     pub plans: Plans,
 }
 
@@ -255,13 +265,21 @@ impl Prepared {
 
 /// A training whose network is on its device.
 pub struct Ready {
+    /// The network on its device.
     pub session: Session,
+    /// As in [`Prepared`].
     pub network: Network,
+    /// As in [`Prepared`].
     pub config: Config,
+    /// Images learned from.
     pub train: Dataset,
+    /// Images held back of them.
     pub validation: Option<Dataset>,
+    /// Images tested on.
     pub test: Dataset,
+    /// What is subtracted from the images.
     pub mean: Mean,
+    /// Which images are in which step.
     pub order: Order,
 }
 
@@ -289,7 +307,7 @@ impl Ready {
             network,
             config: &self.config,
             classes,
-            mean: (&self.mean, self.train.shape()),
+            mean: (&self.mean, self.train.shape(), self.train.len()),
             left_out: sets.map(|set| set.map_or(&[][..], Dataset::broken_files)),
         }
     }

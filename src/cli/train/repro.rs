@@ -10,10 +10,10 @@ use super::super::files::Network;
 use super::super::{Exit, FINE, Failure, Output, PROBLEMS, Running};
 use super::prepare::{Asked, Prepared};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::run::checkpoint;
+use crate::run::checkpoint::{self, Checkpoint};
 use crate::run::evaluate::Evaluation;
 use crate::run::folder::{self, RunFolder};
-use crate::run::session::Tensor;
+use crate::run::session::{Tensor, Tensors as _};
 use crate::run::state::State;
 use crate::run::train::{End, Metrics, Watcher};
 
@@ -147,7 +147,7 @@ impl Repro {
             say(&format!("not under the same circumstances: {why}"));
         }
         match folder::first(&self.run)? {
-            Some(first) => ready.session.write(&first.tensors, true)?,
+            Some(first) => ready.session.write(&first, true)?,
             None => ready.session.initialize(ready.config.train.seed)?,
         }
         let contents = ready.contents(settings.network.text(), &settings.classes);
@@ -169,8 +169,8 @@ impl Repro {
         let steps = beside.steps;
         let whole = matches!(end, End::Finished(..)) || steps == known.len() as u64;
         if whole && folder::is_finished(&self.run) {
-            let before = checkpoint::read(&self.run.join("final.safetensors"))?.tensors;
-            if let Some(difference) = first_difference(&before, &ready.session.read()?) {
+            let before = checkpoint::open(&self.run.join("final.safetensors"))?;
+            if let Some(difference) = first_difference(&before, &ready.session.read()?)? {
                 output.print(&format!(
                     "first difference, after {steps} steps: {difference}\n"
                 ));
@@ -178,7 +178,7 @@ impl Repro {
             }
             output.print(&format!(
                 "the same: {steps} steps, and {} tensors at the end\n",
-                before.len()
+                before.shapes().len()
             ));
         } else {
             output.print(&format!("the same: {steps} steps\n"));
@@ -187,19 +187,18 @@ impl Repro {
     }
 }
 
-/// The first number of two networks' tensors that differs, in words.
-fn first_difference(before: &[Tensor], now: &[Tensor]) -> Option<String> {
-    now.iter().find_map(|now| {
-        let Some(before) = before.iter().find(|before| before.name == now.name) else {
-            return Some(format!("`{}` is new", now.name));
-        };
-        let pairs = before.values.iter().zip(&now.values);
-        let at = pairs
-            .clone()
-            .position(|(a, b)| a.to_bits() != b.to_bits())?;
-        Some(format!(
-            "`{}`, number {at}: {} now, {} before",
-            now.name, now.values[at], before.values[at]
-        ))
-    })
+/// The first number of a network's tensors that is another than in a checkpoint, in words.
+fn first_difference(before: &Checkpoint, now: &[Tensor]) -> Result<Option<String>, Diagnostic> {
+    for Tensor { name, values, .. } in now {
+        if before.shape(name).is_none() {
+            return Ok(Some(format!("`{name}` is new")));
+        }
+        let pairs = before.values(name)?.zip(values).enumerate();
+        let mut differing = pairs.filter(|(_, (before, now))| before.to_bits() != now.to_bits());
+        if let Some((at, (before, now))) = differing.next() {
+            let place = format!("`{name}`, number {at}");
+            return Ok(Some(format!("{place}: {now} now, {before} before")));
+        }
+    }
+    Ok(None)
 }

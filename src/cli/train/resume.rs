@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::super::{Failure, Output};
+use super::super::Failure;
+use super::prepare::Asked;
 use crate::config::{Config, KEYS};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::run::folder::{self, Settings};
-use crate::run::session::Tensor;
+use crate::run::checkpoint::Checkpoint;
+use crate::run::folder::{self, Claim, Settings};
 use crate::run::state::{self, Circumstances, State};
 
 /// Settings that change how far and where a run is trained, but not what it is.
@@ -25,23 +26,23 @@ const FREE: &[&str] = &[
 
 /// A run that is to go on.
 pub struct Resumed {
+    /// Its folder, which nobody else trains in.
+    pub claim: Claim,
     /// What it was begun with, settings changed where that was asked for.
     pub settings: Settings,
     /// Where it stands: at step 0 where it has no checkpoint.
     pub state: State,
     /// Under what the checkpoint was written.
     pub before: Option<Circumstances>,
-    /// The checkpoint's tensors.
-    pub tensors: Option<Vec<Tensor>>,
-    /// Whether it is done, and nothing was asked for beyond that.
-    pub is_finished: bool,
+    /// The checkpoint itself.
+    pub checkpoint: Option<Checkpoint>,
 }
 
-/// Reads a run that is to go on.
+/// Reads a run that is to go on; nothing where it is done and nothing was asked for beyond that, which is told.
 ///
 /// # Errors
-/// Those of [`folder::settings`] and [`folder::newest`]; E0405 a setting that would make it another run.
-pub fn read(run: &Path, sets: &[String], output: &Output) -> Result<Resumed, Failure> {
+/// Those of [`folder::settings`], [`folder::claim`] and [`folder::newest`]; E0405 a setting that would make it another run.
+pub fn read(run: &Path, sets: &[String], asked: &Asked<'_>) -> Result<Option<Resumed>, Failure> {
     let begun = folder::settings(run, &[])?;
     let settings = folder::settings(run, sets)?;
     for key in KEYS {
@@ -52,21 +53,28 @@ pub fn read(run: &Path, sets: &[String], output: &Output) -> Result<Resumed, Fai
                 .into());
         }
     }
+    let epochs = settings.config.train.epochs;
+    if folder::is_finished(run) && epochs == begun.config.train.epochs {
+        asked.say(&format!(
+            "{}: all {epochs} epochs are done; `--set train.epochs=N` trains further",
+            run.display()
+        ));
+        return Ok(None);
+    }
+    let claim = folder::claim(run)?;
     let (checkpoint, damaged) = folder::newest(run)?;
     for fault in damaged {
         let note = "an older checkpoint is taken: the steps since then are trained again";
-        output.diagnostic(&fault.note(note).as_warning());
+        asked.output.diagnostic(&fault.note(note).as_warning());
     }
-    let is_finished =
-        folder::is_finished(run) && settings.config.train.epochs == begun.config.train.epochs;
     let Some(checkpoint) = checkpoint else {
-        return Ok(Resumed {
+        return Ok(Some(Resumed {
+            claim,
             settings,
             state: State::default(),
             before: None,
-            tensors: None,
-            is_finished,
-        });
+            checkpoint: None,
+        }));
     };
     let Some((state, before)) = state::read(&checkpoint.facts) else {
         let message = format!(
@@ -79,13 +87,13 @@ pub fn read(run: &Path, sets: &[String], output: &Output) -> Result<Resumed, Fai
         );
         return Err(Diagnostic::error(Code::E0601, message).help(help).into());
     };
-    Ok(Resumed {
+    Ok(Some(Resumed {
+        claim,
         settings,
         state,
         before: Some(before),
-        tensors: Some(checkpoint.tensors),
-        is_finished,
-    })
+        checkpoint: Some(checkpoint),
+    }))
 }
 
 /// E0405 for a setting that the run has otherwise.

@@ -59,11 +59,11 @@ fn means_are_saved_and_read_to_the_bit() {
         Mean::Channel(vec![0.1, 99.7]),
         Mean::None,
     ] {
-        let bytes = mean.save(shape);
+        let bytes = mean.save(shape, 7);
         assert_eq!(Mean::load(&bytes, shape, "mean").unwrap(), mean);
-        assert_eq!(mean.save(shape), bytes);
+        assert_eq!(mean.save(shape, 7), bytes);
     }
-    let bytes = Mean::Pixel(vec![0.0; 6]).save(shape);
+    let bytes = Mean::Pixel(vec![0.0; 6]).save(shape, 7);
     let problem = Mean::load(&bytes, Shape::image(1, 28, 28), "mean").unwrap_err();
     assert_eq!(problem.code, Code::E0602);
     assert!(problem.message.contains("2x1x3") && problem.message.contains("1x28x28"));

@@ -61,8 +61,8 @@ pub struct Contents<'a> {
     pub config: &'a Config,
     /// The classes' names in the order of the labels.
     pub classes: &'a [String],
-    /// The mean, and the shape of an image.
-    pub mean: (&'a Mean, Shape),
+    /// The mean, the shape of an image, and how many it is learned from.
+    pub mean: (&'a Mean, Shape, usize),
     /// The images that cannot be read and are left out: of those learned from, held back, tested on.
     pub left_out: [&'a [String]; 3],
 }
@@ -72,11 +72,11 @@ const PARTS: [&str; 3] = ["train", "validation", "test"];
 
 impl Contents<'_> {
     fn files(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let (mean, shape, images) = self.mean;
         let mut files = vec![
             (name::NETWORK, self.network.into()),
-            (name::CONFIG, self.config.to_toml().into()),
             (name::CLASSES, (self.classes.join("\n") + "\n").into()),
-            (name::MEAN, self.mean.0.save(self.mean.1)),
+            (name::MEAN, mean.save(shape, images)),
         ];
         let lines = PARTS.iter().zip(self.left_out).flat_map(|(part, files)| {
             let line = move |file: &String| format!("{part} {file}\n");
@@ -86,6 +86,8 @@ impl Contents<'_> {
         if !lines.is_empty() {
             files.push((name::LEFT_OUT, lines.into()));
         }
+        // The last one: a run that has it can be resumed.
+        files.push((name::CONFIG, self.config.to_toml().into()));
         files
     }
 }
@@ -111,6 +113,22 @@ fn holds_run(path: &Path) -> bool {
 
 fn taken(path: &Path, what: &str, help: &str) -> Diagnostic {
     Diagnostic::error(Code::E0603, format!("`{}` {what}", path.display())).help(help)
+}
+
+/// A run's folder that no other process trains in while this is kept.
+#[derive(Debug)]
+pub struct Claim {
+    path: PathBuf,
+    lock: File,
+}
+
+/// Claims a run's folder before it is read, so that nobody changes it meanwhile.
+///
+/// # Errors
+/// E0603 another training is at it; E0901 it cannot be written.
+pub fn claim(path: &Path) -> Result<Claim, Diagnostic> {
+    let (path, lock) = (path.to_path_buf(), lock(path)?);
+    Ok(Claim { path, lock })
 }
 
 /// Locks a run's folder.
@@ -159,6 +177,17 @@ pub fn is_training(path: &Path) -> Result<bool, Diagnostic> {
         Err(TryLockError::WouldBlock) => Ok(true),
         // A file system without locks: no training holds one there.
         Err(TryLockError::Error(_)) => Ok(false),
+    }
+}
+
+/// Removes what a process that died has left half-written in a run's folder. Best effort: it is in nobody's way.
+fn sweep(path: &Path) {
+    for folder in [path.to_path_buf(), path.join(name::CHECKPOINTS)] {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(file::NEW) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 }
 
@@ -246,11 +275,13 @@ impl RunFolder {
         Self::write_all(path, lock, contents.files())
     }
 
+    /// Writes the files into a folder that is locked, where nothing half-written stays.
     fn write_all(
         path: &Path,
         lock: File,
         files: Vec<(&'static str, Vec<u8>)>,
     ) -> Result<Self, Diagnostic> {
+        sweep(path);
         for (name, bytes) in &files {
             file::write(&path.join(name), bytes)?;
         }
@@ -267,20 +298,12 @@ impl RunFolder {
         })
     }
 
-    /// Opens the folder of a run that goes on from so many steps: what a process that died left half-written goes, and the
-    /// lines of later steps, which come again.
+    /// Opens the folder of a run that goes on from so many steps. The lines of later steps go, which come again.
     ///
     /// # Errors
-    /// E0603 another training is at it; E0901 it cannot be written.
-    pub fn reopen(path: &Path, steps: u64, contents: &Contents<'_>) -> Result<Self, Diagnostic> {
-        let lock = lock(path)?;
-        for folder in [path.to_path_buf(), path.join(name::CHECKPOINTS)] {
-            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-                if entry.file_name().to_string_lossy().starts_with(file::NEW) {
-                    let _ = fs::remove_file(entry.path());
-                }
-            }
-        }
+    /// E0901 it cannot be written.
+    pub fn reopen(claim: Claim, steps: u64, contents: &Contents<'_>) -> Result<Self, Diagnostic> {
+        let Claim { path, lock } = claim;
         let place = path.join(name::METRICS);
         let lines = match fs::read(&place) {
             Ok(lines) => lines,
@@ -292,7 +315,7 @@ impl RunFolder {
         if kept < lines.len() {
             file::write(&place, &lines[..kept])?;
         }
-        Self::write_all(path, lock, contents.files())
+        Self::write_all(&path, lock, contents.files())
     }
 
     /// Keeps what a run begins with that its seed does not say, as `checkpoints/step-0.safetensors`, which stays.

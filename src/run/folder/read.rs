@@ -30,7 +30,7 @@ pub(in crate::run) fn checkpoints(path: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// E0601 all are damaged; E0901 one cannot be read.
 pub fn newest(path: &Path) -> Result<(Option<Checkpoint>, Vec<Diagnostic>), Diagnostic> {
-    newest_by(path, checkpoint::read)
+    newest_by(path, checkpoint::open)
 }
 
 fn newest_by<T>(
@@ -85,7 +85,7 @@ pub fn open(path: &Path, sets: &[String]) -> Result<OpenedRun, Diagnostics> {
     let Some(file) = candidates.iter().find(|file| file.exists()) else {
         return Err(no_run(&path, "it has no checkpoint yet"));
     };
-    let checkpoint = checkpoint::read(file)?;
+    let checkpoint = checkpoint::open(file)?;
     Ok(OpenedRun {
         path,
         network,
@@ -186,7 +186,7 @@ pub(super) fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], Metrics)
 /// # Errors
 /// E0601 it is damaged; E0901 it cannot be read.
 pub fn first(path: &Path) -> Result<Option<Checkpoint>, Diagnostic> {
-    match checkpoint::read(&path.join(name::CHECKPOINTS).join(numbered(0))) {
+    match checkpoint::open(&path.join(name::CHECKPOINTS).join(numbered(0))) {
         Ok(first) => Ok(Some(first)),
         Err(fault) if fault.code == Code::E0501 => Ok(None),
         Err(fault) => Err(fault),

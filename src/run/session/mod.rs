@@ -1,25 +1,25 @@
 //! A network on a device: training and inference plans over the same parameters.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+mod configured;
+mod tensors;
+
 use std::sync::Arc;
 
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::config::{self, Config, OptimizerKind};
 use crate::device::Device;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ir::Graph;
-use crate::op::emit::{Access, BufferId, Machine, Scalars};
-use crate::op::optimizer::{Method, Optimizer};
+use crate::op::emit::{Access, Machine, Scalars};
+use crate::op::optimizer::Optimizer;
 use crate::op::parameter::{Init, Parameter};
 use crate::op::real::{Precision, Real};
-use crate::op::{InitRule, Recipe};
 use crate::plan::budget::{Job, Plans, Room};
 use crate::plan::{Mode, Plan};
 use crate::random::{Purpose, Stream};
 
-use super::checkpoint::{self, Entry};
+pub use self::configured::{machine, optimizer, precision, recipe};
+pub use self::tensors::{Tensor, Tensors};
 use super::runner::Runner;
 
 /// A network on a device.
@@ -68,92 +68,6 @@ pub enum Trouble {
     Output(String),
     /// In the loss alone.
     Loss,
-}
-
-/// A parameter's logical values.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tensor {
-    /// `c1.weight`.
-    pub name: String,
-    /// PyTorch's sizes.
-    pub shape: Vec<usize>,
-    /// In C order.
-    pub values: Vec<f64>,
-}
-
-/// What the configuration says about layers that do not say it themselves.
-pub fn recipe(config: &Config) -> Recipe {
-    let init = match config.init.weights {
-        config::Weights::He => InitRule::He,
-        config::Weights::Xavier => InitRule::Xavier,
-        config::Weights::Gaussian => InitRule::Gaussian(config.init.std),
-    };
-    Recipe {
-        init,
-        std: config.init.std,
-        bias: config.init.bias,
-        dropout: config.regularization.dropout,
-    }
-}
-
-/// The update rule of the configuration.
-pub fn optimizer(config: &Config) -> Optimizer {
-    let chosen = &config.optimizer;
-    let momentum = |nesterov| Method::Momentum {
-        momentum: chosen.momentum,
-        nesterov,
-    };
-    let adam = |decoupled| Method::Adam {
-        beta1: chosen.beta1,
-        beta2: chosen.beta2,
-        epsilon: chosen.epsilon,
-        decoupled,
-    };
-    Optimizer {
-        method: match chosen.kind {
-            OptimizerKind::Sgd => momentum(false),
-            OptimizerKind::Nesterov => momentum(true),
-            OptimizerKind::Adam => adam(false),
-            OptimizerKind::AdamW => adam(true),
-        },
-        weight_decay: chosen.weight_decay,
-        decay_biases: chosen.decay_biases,
-        clip: config.train.clip,
-        accumulate: config.train.accumulate as usize,
-        smoothing: config.train.smoothing,
-    }
-}
-
-/// The precision of the configuration, where the device has it.
-///
-/// # Errors
-/// E0706 where it has not.
-pub fn precision(config: &Config, device: &dyn Device) -> Result<Precision, Diagnostic> {
-    let missing = |what: &str| {
-        let name = &device.description().name;
-        config.point(
-            "device.precision",
-            Diagnostic::error(Code::E0706, format!("`{name}` does not compute in {what}"))
-                .help("write `precision = \"f32\"`"),
-        )
-    };
-    match config.device.precision {
-        config::Precision::F32 => Ok(Precision::F32),
-        config::Precision::F64 if device.limits().double => Ok(Precision::F64),
-        config::Precision::F64 => Err(missing("f64")),
-        config::Precision::Tf32 => Err(missing("tf32")),
-    }
-}
-
-/// What plans for the device have to know, as the configuration has it, with the built-in numbers of its class.
-///
-/// # Errors
-/// E0706 the device does not compute in the precision.
-pub fn machine(config: &Config, device: &dyn Device) -> Result<Machine, Diagnostic> {
-    Ok(Machine {
-        winograd: config.device.winograd,
-        ..Machine::new(*device.limits(), precision(config, device)?)
-    })
 }
 
 /// Whether a network whose shapes are known can be trained in batches of this size.
@@ -297,132 +211,6 @@ impl Session {
         Ok(())
     }
 
-    /// All parameters' values.
-    ///
-    /// # Errors
-    /// E0704 the device failed.
-    pub fn read(&mut self) -> Result<Vec<Tensor>, Diagnostic> {
-        let runner = self.any()?;
-        let mut tensors = Vec::new();
-        for buffers in &runner.plan.parameters {
-            let parameter = &buffers.parameter;
-            let values = runner.read_parameter(&mut *self.device, parameter, buffers.value)?;
-            tensors.push(Tensor {
-                name: parameter.name.to_string(),
-                shape: parameter.shape.clone(),
-                values,
-            });
-        }
-        Ok(tensors)
-    }
-
-    /// Writes a checkpoint of the parameters, and of the optimizer's state, `c1.weight.velocity` and so on, where that is
-    /// asked for.
-    ///
-    /// # Errors
-    /// E0704 the device failed; E0801 a parameter is not finite; E0901 the file cannot be written.
-    pub fn save(
-        &mut self,
-        path: &Path,
-        state: bool,
-        facts: &BTreeMap<String, String>,
-    ) -> Result<(), Diagnostic> {
-        let runner = self.any()?;
-        let entries = kept(&runner.plan, state).into_iter();
-        let entries = entries.map(|(name, parameter, buffer)| Entry {
-            name,
-            shape: parameter.shape.clone(),
-            place: (parameter, buffer),
-        });
-        let entries = entries.collect();
-        let device = &mut *self.device;
-        checkpoint::write(
-            path,
-            entries,
-            facts,
-            self.precision,
-            |&(parameter, buffer), sink| runner.save_parameter(device, parameter, buffer, sink),
-        )
-    }
-
-    /// The last tensor, in the order of the network, that is not finite, if there is one: the way back goes from the last
-    /// layer to the first, and takes what is not finite with it. Without `all` only parameters that are learned count.
-    ///
-    /// # Errors
-    /// E0704 the device failed.
-    pub fn spoilt(&mut self, all: bool) -> Result<Option<String>, Diagnostic> {
-        let runner = self.any()?;
-        for (name, parameter, buffer) in kept(&runner.plan, all).into_iter().rev() {
-            if all || parameter.role.is_learned() {
-                let values = runner.read_parameter(&mut *self.device, parameter, buffer)?;
-                if !is_finite(&values) {
-                    return Ok(Some(name));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Sets the parameters that these tensors name, which must fit; the others stay.
-    ///
-    /// # Errors
-    /// E0704 the device failed.
-    pub fn write_some(&mut self, tensors: &[Tensor]) -> Result<(), Diagnostic> {
-        let runner = self.any()?;
-        let known: HashMap<&str, &Tensor> = tensors
-            .iter()
-            .map(|tensor| (&*tensor.name, tensor))
-            .collect();
-        for (name, parameter, buffer) in kept(&runner.plan, true) {
-            if let Some(tensor) = known.get(&*name) {
-                let device = &mut *self.device;
-                runner.write_parameter(device, parameter, buffer, &tensor.values)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Sets all parameters, and with `state` the optimizer's state.
-    ///
-    /// # Errors
-    /// E0602 tensors that are missing or of another shape; E0704 the device failed.
-    pub fn write(&mut self, tensors: &[Tensor], state: bool) -> Result<(), Diagnostic> {
-        let runner = self.any()?;
-        let known: HashMap<&str, &Tensor> = tensors
-            .iter()
-            .map(|tensor| (&*tensor.name, tensor))
-            .collect();
-        let wanted = kept(&runner.plan, state);
-        let misfits: Vec<String> = wanted
-            .iter()
-            .filter_map(|(name, parameter, _)| match known.get(&**name) {
-                Some(tensor) if tensor.shape == parameter.shape => None,
-                Some(tensor) => Some(format!(
-                    "`{name}` is {:?} in the checkpoint and {:?} in the network",
-                    tensor.shape, parameter.shape
-                )),
-                None => Some(format!(
-                    "`{name}`, {:?} in the network, is not in the checkpoint",
-                    parameter.shape
-                )),
-            })
-            .collect();
-        if misfits.is_empty() {
-            return self.write_some(tensors);
-        }
-        let mut diagnostic = Diagnostic::error(
-            Code::E0602,
-            format!(
-                "{} of {} tensors do not fit the network",
-                misfits.len(),
-                wanted.len()
-            ),
-        );
-        diagnostic.notes = misfits;
-        Err(diagnostic
-            .help("use the network that the checkpoint was made with, or train this one anew"))
-    }
-
     /// One mini-batch of a training step: images `[batch, channels, height, width]`, already less their mean. With
     /// `updates` the parameters follow the gradients; without, those wait for the next mini-batch's.
     ///
@@ -557,18 +345,6 @@ impl Session {
 
 fn is_finite(values: &[f64]) -> bool {
     values.iter().all(|value| value.is_finite())
-}
-
-/// What a checkpoint has of a plan: names, parameters and buffers; with `state` the optimizer's too.
-fn kept(plan: &Plan, state: bool) -> Vec<(String, &Parameter, BufferId)> {
-    let all = plan.parameters.iter().flat_map(|buffers| {
-        let own = (buffers.parameter.name.to_string(), buffers.value);
-        let more = buffers.state.iter().filter(|_| state);
-        let more = more.map(|&id| (plan.buffer(id).name.to_string(), id));
-        let named = [own].into_iter().chain(more);
-        named.map(|(name, id)| (name, &buffers.parameter, id))
-    });
-    all.collect()
 }
 
 /// A parameter's initial values, logical.
