@@ -9,7 +9,8 @@ use netc::op::emit::Machine;
 use netc::op::optimizer::{Method, Optimizer};
 use netc::op::real::Precision;
 use netc::plan::budget::{Job, Room};
-use netc::run::session::{Session, Tensor, Tensors as _};
+use netc::run::session::Session;
+use netc::run::tensor::{Tensor, Tensors as _};
 use serde_json::Value;
 
 use crate::harness::{Netc, files_below, graph, idx_set, text_of, tiny_training};

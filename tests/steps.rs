@@ -13,7 +13,8 @@ use netc::op::real::{Precision, Real};
 use netc::plan::lower::{Head, Options, lower};
 use netc::random::{Purpose, Stream};
 use netc::run::runner::Runner;
-use netc::run::session::{Session, Tensor, optimizer, recipe};
+use netc::run::session::{Session, optimizer, recipe};
+use netc::run::tensor::Tensor;
 use netc::source::Source;
 use netc::syntax;
 

@@ -11,7 +11,8 @@ use crate::device::{Compiling, Watcher as DeviceWatcher};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::render::{self, Style};
 use crate::run::evaluate::Evaluation;
-use crate::run::train::{Metrics, Watcher};
+use crate::run::metrics::Metrics;
+use crate::run::train::Watcher;
 
 /// The watcher of `netc train`.
 #[derive(Debug)]

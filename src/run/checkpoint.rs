@@ -18,7 +18,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::file;
 use crate::op::real::Precision;
 
-use super::session::Tensors;
+use super::tensor::Tensors;
 
 /// The format's own limit.
 const MOST_HEADER_BYTES: u64 = 100_000_000;
@@ -309,7 +309,7 @@ mod tests {
     use safetensors::SafeTensors;
 
     use super::*;
-    use crate::run::session::Tensor;
+    use crate::run::tensor::Tensor;
 
     fn sample() -> Vec<Tensor> {
         vec![

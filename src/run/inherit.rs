@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::checkpoint::Checkpoint;
 use super::folder::OpenedRun;
-use super::session::Tensors;
+use super::tensor::Tensors;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::diff::consequence::{Consequences, Fate, TensorChange};
 use crate::diff::diff;

@@ -14,8 +14,8 @@ use safetensors::tensor::Metadata;
 
 use super::checkpoint;
 use super::folder::{self, name};
+use super::metrics::Metrics;
 use super::state::{self, State, Test};
-use super::train::Metrics;
 use crate::config::{Batch, Config};
 use crate::data::mean::IMAGES;
 use crate::diagnostic::{Code, Diagnostic, Severity};

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::metrics::Metrics;
 use super::schedule::Course;
-use super::train::Metrics;
 use crate::device::Description;
 use crate::file;
 use crate::plan::Plan;

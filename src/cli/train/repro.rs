@@ -13,9 +13,10 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::run::checkpoint::{self, Checkpoint};
 use crate::run::evaluate::Evaluation;
 use crate::run::folder::{self, RunFolder};
-use crate::run::session::{Tensor, Tensors as _};
+use crate::run::metrics::Metrics;
 use crate::run::state::State;
-use crate::run::train::{End, Metrics, Watcher};
+use crate::run::tensor::{Tensor, Tensors as _};
+use crate::run::train::{End, Watcher};
 
 /// Arguments of `repro`.
 #[derive(Debug, Args)]

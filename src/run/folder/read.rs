@@ -10,8 +10,8 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::file;
 use crate::op::shape::Shape;
 use crate::run::checkpoint::{self, Checkpoint};
+use crate::run::metrics::Metrics;
 use crate::run::state::{self, Circumstances};
-use crate::run::train::Metrics;
 use crate::source::Source;
 
 /// Where checkpoints of a run may be that training can go on from, the newest first.

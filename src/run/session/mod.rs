@@ -19,7 +19,6 @@ use crate::plan::{Mode, Plan};
 use crate::random::{Purpose, Stream};
 
 pub use self::configured::{machine, optimizer, precision, recipe};
-pub use self::tensors::{Tensor, Tensors};
 use super::runner::Runner;
 
 /// A network on a device.
