@@ -749,8 +749,14 @@ fn nothing_links_opencl() {
 
 #[test]
 fn signals_stop_a_training_with_a_checkpoint() {
-    for (signal, status) in [("INT", 130), ("TERM", 143)] {
-        let mut running = tiny_training().set("train.epochs", 1_000_000).start();
+    // A compiler in a driver may have handlers of its own.
+    let cases = [("INT", 130), ("TERM", 143)];
+    let cases = cases.map(|case| ["host", "cpu"].map(|device| (case, device)));
+    for ((signal, status), device) in cases.into_iter().flatten() {
+        let mut running = tiny_training()
+            .set("train.epochs", 1_000_000)
+            .set("device.select", device)
+            .start();
         running.wait_for("step 3/");
         running.signal(signal);
         let outcome = running.wait();
@@ -770,6 +776,21 @@ fn signals_stop_a_training_with_a_checkpoint() {
         );
         let run: PathBuf = outcome.path("run");
         netc(["eval", run.to_str().unwrap()]).exits(0);
+    }
+}
+
+#[test]
+fn before_the_first_step_signals_end_a_training() {
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        let mut running = tiny_training()
+            .set("optimizer.learning_rate", 1e-9)
+            .args(["--overfit", "30", "--device", "cpu"])
+            .start();
+        running.wait_for("device: ");
+        running.signal(signal);
+        let outcome = running.wait();
+        outcome.exits(status);
+        assert!(!outcome.path("run").exists());
     }
 }
 

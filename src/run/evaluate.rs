@@ -1,6 +1,6 @@
 //! Accuracy, loss and confusion of a network on a data set.
 
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::config::Data;
 use crate::data::{Dataset, Loader, Mean, Preparation};
@@ -34,7 +34,7 @@ pub fn evaluate(
     mean: &Mean,
     data: &Data,
 ) -> Result<Evaluation, Diagnostic> {
-    let whole = evaluate_until(session, set, mean, data, &AtomicI32::new(0))?;
+    let whole = evaluate_until(session, set, mean, data, &AtomicUsize::new(0))?;
     Ok(whole.expect("internal error: nobody has stopped it"))
 }
 
@@ -47,7 +47,7 @@ pub fn evaluate_until(
     set: &Dataset,
     mean: &Mean,
     data: &Data,
-    stop: &AtomicI32,
+    stop: &AtomicUsize,
 ) -> Result<Option<Evaluation>, Diagnostic> {
     match session.precision {
         Precision::F32 => evaluate_real::<f32>(session, set, mean, data, stop),
@@ -60,7 +60,7 @@ fn evaluate_real<T: Real>(
     set: &Dataset,
     mean: &Mean,
     data: &Data,
-    stop: &AtomicI32,
+    stop: &AtomicUsize,
 ) -> Result<Option<Evaluation>, Diagnostic> {
     let units = session.graph.classes().unwrap_or(0);
     let (mut right, mut near, mut loss) = (0u64, 0u64, 0.0);

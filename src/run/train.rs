@@ -6,7 +6,7 @@
 //! again, images that can no longer be read end the training with a checkpoint.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::config::{Best, Config, Every, Unit, Weights};
@@ -58,7 +58,7 @@ pub struct Training<'a> {
     /// What its numbers depend on beside all this.
     pub about: &'a Circumstances,
     /// The number of a signal that asks to stop, 0 while there is none.
-    pub stop: &'a AtomicI32,
+    pub stop: &'a AtomicUsize,
 }
 
 /// How a training ended.
@@ -69,7 +69,7 @@ pub enum End {
     /// A signal asked to stop; a checkpoint is written.
     Stopped {
         /// The signal's number.
-        signal: i32,
+        signal: usize,
     },
 }
 

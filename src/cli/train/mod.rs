@@ -4,17 +4,16 @@ mod overfit;
 mod prepare;
 pub mod repro;
 mod resume;
+mod signals;
 mod trial;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use clap::Args;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use self::prepare::{Asked, Prepared};
 use self::resume::Resumed;
+use self::signals::Signals;
 use super::files::{self, Network, NetworkFile};
 use super::progress::Progress;
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running};
@@ -106,8 +105,9 @@ fn told(run: &str, inherited: &Inherited) -> Vec<String> {
 impl Train {
     /// Runs it.
     pub fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let signals = Signals::watch();
         if let Some(run) = &self.what.resume {
-            return self.resume(run, output);
+            return self.resume(run, &signals, output);
         }
         let (mut config, faults) =
             files::config(self.config.as_deref(), &self.running.assignments())?;
@@ -163,13 +163,12 @@ impl Train {
             let facts = facts(&state, ready.config.train.seed, &about);
             folder.begin(|path| ready.session.save(path, true, &facts))?;
         }
-        let stop = stop_on_signals();
-        let training = ready.training(&mut folder, (state, &about), &stop);
+        let training = ready.training(&mut folder, (state, &about), signals.ask());
         self.finish(training, output)
     }
 
     /// Goes on with a run.
-    fn resume(&self, run: &Path, output: &Output) -> Result<Exit, Failure> {
+    fn resume(&self, run: &Path, signals: &Signals, output: &Output) -> Result<Exit, Failure> {
         let asked = self.asked(output);
         let Some(Resumed {
             claim,
@@ -231,8 +230,7 @@ impl Train {
             state.step,
             epochs * per_epoch
         ));
-        let stop = stop_on_signals();
-        let training = ready.training(&mut folder, (state, &about), &stop);
+        let training = ready.training(&mut folder, (state, &about), signals.ask());
         self.finish(training, output)
     }
 
@@ -275,25 +273,4 @@ impl Train {
             }
         }
     }
-}
-
-/// The number of the signal that asks to stop, once there is one. A second Ctrl-C leaves at once.
-fn stop_on_signals() -> Arc<AtomicI32> {
-    let stop = Arc::new(AtomicI32::new(0));
-    let again = Arc::new(AtomicBool::new(false));
-    // Where a handler cannot be set, signals end the process as they always did.
-    let _ = signal_hook::flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&again));
-    let _ = signal_hook::flag::register(SIGINT, again);
-    for signal in [SIGINT, SIGTERM] {
-        let stop = Arc::clone(&stop);
-        let seen = Arc::new(AtomicBool::new(false));
-        let _ = signal_hook::flag::register(signal, Arc::clone(&seen));
-        std::thread::spawn(move || {
-            while !seen.load(Ordering::Relaxed) {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            }
-            stop.store(signal, Ordering::Relaxed);
-        });
-    }
-    stop
 }

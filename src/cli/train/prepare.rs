@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI32;
+use std::sync::atomic::AtomicUsize;
 
 use super::super::files::Network;
 use super::super::job::planned;
@@ -317,7 +317,7 @@ impl Ready {
         &'a mut self,
         folder: &'a mut RunFolder,
         (state, about): (State, &'a Circumstances),
-        stop: &'a AtomicI32,
+        stop: &'a AtomicUsize,
     ) -> Training<'a> {
         Training {
             session: &mut self.session,

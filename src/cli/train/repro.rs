@@ -1,7 +1,7 @@
 //! `netc repro RUN`: a run once more, beside what the first one left.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -36,12 +36,12 @@ struct Beside<'a> {
     known: &'a [Metrics],
     steps: u64,
     difference: Option<String>,
-    stop: &'a AtomicI32,
+    stop: &'a AtomicUsize,
     say: &'a dyn Fn(&str),
 }
 
 /// What stops a training that differs: no signal's number.
-const DIFFERS: i32 = -1;
+const DIFFERS: usize = usize::MAX;
 
 impl Beside<'_> {
     fn compare(&mut self, metrics: &Metrics) {
@@ -153,7 +153,7 @@ impl Repro {
         }
         let contents = ready.contents(settings.network.text(), &settings.classes);
         let mut folder = RunFolder::create(&ready.config.output.dir, "network", false, &contents)?;
-        let stop = AtomicI32::new(0);
+        let stop = AtomicUsize::new(0);
         let mut beside = Beside {
             known: &known,
             steps: 0,
