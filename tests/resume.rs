@@ -230,6 +230,169 @@ fn more_epochs_are_those_of_a_longer_run() {
 }
 
 #[test]
+fn a_run_that_ended_early_goes_on_where_it_may() {
+    let hasty = || training("host").set("optimizer.learning_rate", 0.3);
+    let ended = hasty().set("train.stop_after", 1).run();
+    ended.exits(0);
+    let done = figures(&ended.path("run")).len();
+    assert!(done < 30, "it did not end early");
+    let again = resume(&ended.path("")).run();
+    again
+        .exits(0)
+        .tells("`train.stop_after` has ended it after");
+    assert_eq!(figures(&ended.path("run")).len(), done);
+    let on = resume(&ended.path("")).set("train.stop_after", 0).run();
+    on.exits(0);
+    same_run(&hasty().run().path("run"), &ended.path("run"));
+}
+
+#[test]
+fn final_parameters_stay_until_there_is_a_later_checkpoint() {
+    let whole = training("host").run();
+    let short = training("host").set("train.epochs", 2).run();
+    let folder = short.path("");
+    let last = folder.join("run/final.safetensors");
+    let kept = bytes(last.clone());
+    // It dies in its first write to the first checkpoint, after the four files that stand before it.
+    let mut dying = resume(&folder)
+        .set("train.epochs", 6)
+        .env("LD_PRELOAD", faulty("write"))
+        .env("NETC_DIES_AT", "9")
+        .start();
+    dying.wait_for("goes on after step 10 of 30");
+    dying.reaches("panicked");
+    assert!(dying.kill_if_alive().1, "it was killed");
+    assert!(
+        files_below(&folder)
+            .iter()
+            .any(|name| name.contains("checkpoints/.netc-"))
+    );
+    assert!(kept == bytes(last.clone()));
+    // It is not taken for done, and comes to the same end.
+    resume(&folder).run().exits(0);
+    same_run(&whole.path("run"), &folder.join("run"));
+    // Where only final parameters are left they are not trained over.
+    fs::remove_dir_all(folder.join("run/checkpoints")).unwrap();
+    let kept = bytes(last.clone());
+    resume(&folder)
+        .set("train.epochs", 7)
+        .run()
+        .fails("E0601", &["no checkpoint", "--from run"]);
+    assert!(kept == bytes(last));
+    resume(&folder)
+        .run()
+        .exits(0)
+        .tells("all 6 epochs are done");
+}
+
+/// Where in a file these bytes end.
+#[track_caller]
+fn end_of(contents: &[u8], words: &[u8]) -> usize {
+    let at = contents.windows(words.len()).position(|part| part == words);
+    at.expect("the words") + words.len()
+}
+
+#[test]
+fn what_a_checkpoint_says_is_verified_too() {
+    let run = training("host").set("train.epochs", 2).run();
+    let folder = run.path("");
+    let checkpoints = folder.join("run/checkpoints");
+    for file in files_below(&checkpoints) {
+        if file != "last.safetensors" {
+            fs::remove_file(checkpoints.join(file)).unwrap();
+        }
+    }
+    fs::remove_file(folder.join("run/final.safetensors")).unwrap();
+    let place = checkpoints.join("last.safetensors");
+    let text = bytes(place.clone());
+    let name = end_of(&text, b"tested");
+    let at = name + end_of(&text[name..], b":");
+    let mut other = text.clone();
+    assert_eq!(other[at], b'2');
+    other[at] = b'0';
+    fs::write(&place, other).unwrap();
+    let more = || resume(&folder).set("train.epochs", 6).run();
+    more().fails("E0601", &["its checksum is another"]);
+    fs::write(&place, text).unwrap();
+    // So is the mean that the images are less of.
+    let place = folder.join("run/mean.safetensors");
+    let mean = bytes(place.clone());
+    let mut other = mean.clone();
+    *other.last_mut().unwrap() ^= 1;
+    fs::write(&place, other).unwrap();
+    more().fails("E0601", &["the mean in `run`"]);
+    fs::write(&place, mean).unwrap();
+    more().exits(0);
+}
+
+#[test]
+fn the_newest_whole_checkpoint_is_taken() {
+    let short = training("host").set("train.epochs", 2).run();
+    let folder = short.path("run/checkpoints");
+    let best = checkpoint::facts(&folder.join("best.safetensors")).unwrap()["step"].clone();
+    let last = bytes(folder.join("last.safetensors"));
+    // Its other names share its bytes.
+    fs::remove_file(folder.join("last.safetensors")).unwrap();
+    fs::write(folder.join("last.safetensors"), &last[..last.len() / 2]).unwrap();
+    for file in files_below(&folder) {
+        let step = file.strip_prefix("step-");
+        let step = step.and_then(|rest| rest.strip_suffix(".safetensors"));
+        if step.is_some_and(|step| step.parse::<u64>().unwrap() >= best.parse().unwrap()) {
+            fs::remove_file(folder.join(file)).unwrap();
+        }
+    }
+    let on = resume(&short.path("")).set("train.epochs", 6).run();
+    on.exits(0)
+        .tells(&format!("goes on after step {best} of 30"));
+    same_run(&training("host").run().path("run"), &short.path("run"));
+}
+
+#[test]
+fn other_test_images_are_told() {
+    let (images, labels) = idx_set(40, 3);
+    let short = training("host").set("train.epochs", 2).run();
+    let folder = short.path("");
+    fs::create_dir_all(folder.join("other")).unwrap();
+    fs::write(folder.join("other/t10k-images-idx3-ubyte"), images).unwrap();
+    fs::write(folder.join("other/t10k-labels-idx1-ubyte"), labels).unwrap();
+    resume(&folder)
+        .set("train.epochs", 3)
+        .set("data.test", "other")
+        .run()
+        .exits(0)
+        .tells("the test images are other ones");
+}
+
+#[test]
+fn lines_come_once_and_what_is_no_line_is_left_out() {
+    let mut running = training("host").start();
+    running.wait_for("step 12/");
+    running.signal("TERM");
+    let stopped = running.wait();
+    let place = stopped.path("run/metrics.jsonl");
+    let text = String::from_utf8(bytes(place.clone())).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let last = lines[lines.len() - 1];
+    lines.insert(4, "garbage");
+    lines.push(last);
+    fs::write(&place, lines.join("\n") + "\n").unwrap();
+    resume(&stopped.path("")).run().exits(0);
+    let now = figures(&stopped.path("run"));
+    let steps = now.iter().map(|line| line["step"].as_u64().unwrap());
+    assert_eq!(steps.collect::<Vec<_>>(), (1..=30).collect::<Vec<_>>());
+    let repro = || {
+        let netc = Netc::new().current(&stopped.path(""));
+        netc.args(["repro", "run"]).run()
+    };
+    repro().exits(0).says("the same: 30 steps");
+    // A run whose first and last lines are lost is compared by its steps, and to its end.
+    let text = String::from_utf8(bytes(place.clone())).unwrap();
+    let lines: Vec<&str> = text.lines().skip(5).take(20).collect();
+    fs::write(&place, lines.join("\n") + "\n").unwrap();
+    repro().exits(0).says("the same: 20 steps, and ");
+}
+
+#[test]
 fn without_a_checkpoint_it_begins_anew_and_a_finished_run_is_left_alone() {
     let whole = training("host").run();
     let before = bytes(whole.path("run/final.safetensors"));
@@ -557,7 +720,7 @@ fn caches_and_checkpoints_of_another_version_are_not_taken() {
 
     let last = first.path("run/checkpoints/last.safetensors");
     let text = bytes(last.clone());
-    let at = b"\\\"version\\\":\\\"1\\\"";
+    let at = b"\\\"version\\\":\\\"2\\\"";
     let at = text
         .windows(at.len())
         .position(|part| part == at)

@@ -1,13 +1,13 @@
 //! Checkpoints: safetensors files, written whole or not at all, the same bytes for the same numbers.
 //!
 //! All facts stand as one JSON text under the metadata key `netc`, its keys sorted (the format's own metadata has no
-//! order); among them the SHA-256 of all tensors, which is verified on opening. No more than a tensor is in memory at once,
-//! neither on writing nor on reading.
+//! order); among them the SHA-256 of the whole file with zeros in that place, which is verified on opening. No more than a
+//! tensor is in memory at once, neither on writing nor on reading.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufWriter, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
@@ -24,7 +24,10 @@ use super::tensor::Tensors;
 const MOST_HEADER_BYTES: u64 = 100_000_000;
 
 /// The form of the facts.
-const FORM: &str = "1";
+const FORM: &str = "2";
+
+/// What is hashed where the checksum stands, which is as long.
+const UNKNOWN: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Bytes read at once.
 const PIECE: usize = 1 << 16;
@@ -67,19 +70,18 @@ pub fn write<K>(
     precision: Precision,
     mut values: impl FnMut(&K, &mut Sink<'_>) -> Result<(), Diagnostic>,
 ) -> Result<(), Diagnostic> {
-    // The order of the checksum, which is the format's own where all tensors are of one type.
+    // The format's own order where all tensors are of one type.
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     let failed = |error: io::Error| file::unwritable(path, &error);
     file::write_by(path, |file| {
         let mut out = BufWriter::with_capacity(PIECE, file);
-        let unknown = "0".repeat(64);
         let header = |sum| header(&entries, facts, precision, sum);
-        out.write_all(&header(&unknown)).map_err(failed)?;
+        let unknown = header(UNKNOWN);
+        out.write_all(&unknown).map_err(failed)?;
         let mut hash = Sha256::new();
-        for Entry { name, shape, place } in &entries {
-            let bytes = shape.iter().product::<usize>() as u64 * precision.bytes();
-            announce(&mut hash, name, bytes);
-            let mut left = bytes;
+        hash.update(&unknown);
+        for Entry { shape, place, .. } in &entries {
+            let mut left = shape.iter().product::<usize>() as u64 * precision.bytes();
             values(place, &mut |piece| {
                 left = left.saturating_sub(piece.len() as u64);
                 hash.update(piece);
@@ -90,7 +92,6 @@ pub fn write<K>(
                 "internal error: a tensor's shape and data disagree"
             );
         }
-        // The checksum is as long as what stands in its place.
         out.rewind().map_err(failed)?;
         out.write_all(&header(&file::hex(&hash.finalize())))
             .map_err(failed)?;
@@ -134,13 +135,6 @@ fn header<K>(
     header
 }
 
-/// What the checksum has of a tensor before its data, of so many bytes.
-fn announce(hash: &mut Sha256, name: &str, bytes: u64) {
-    hash.update((name.len() as u64).to_le_bytes());
-    hash.update(name);
-    hash.update(bytes.to_le_bytes());
-}
-
 fn damaged(path: &Path, what: impl Display) -> Diagnostic {
     Diagnostic::error(
         Code::E0601,
@@ -176,11 +170,11 @@ fn told(path: &Path, header: &Metadata) -> Result<BTreeMap<String, String>, Diag
 /// # Errors
 /// E0501 there is none; E0601 it is none, or cut off; E0901 it cannot be read.
 pub fn peek(path: &Path) -> Result<Metadata, Diagnostic> {
-    begin(path).map(|(_, header, _)| header)
+    begin(path).map(|(_, _, header)| header)
 }
 
-/// A file, what stands before its tensors, and how long that is.
-fn begin(path: &Path) -> Result<(File, Metadata, u64), Diagnostic> {
+/// A file, the JSON that stands before its tensors, and what that says.
+fn begin(path: &Path) -> Result<(File, String, Metadata), Diagnostic> {
     let failed = |error: io::Error| file::unreadable(path, &error);
     let mut file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
@@ -196,15 +190,15 @@ fn begin(path: &Path) -> Result<(File, Metadata, u64), Diagnostic> {
     }
     let mut text = vec![0; length as usize];
     file.read_exact(&mut text).map_err(failed)?;
-    let header: Metadata = serde_json::from_slice(&text).map_err(|e| damaged(path, e))?;
-    let begin = 8 + length;
-    if header.data_len() as u64 != size - begin {
+    let text = String::from_utf8(text).map_err(|e| damaged(path, e))?;
+    let header: Metadata = serde_json::from_str(&text).map_err(|e| damaged(path, e))?;
+    if header.data_len() as u64 != size - 8 - length {
         return Err(damaged(
             path,
             "it is longer or shorter than its header says",
         ));
     }
-    Ok((file, header, begin))
+    Ok((file, text, header))
 }
 
 /// The facts of a checkpoint from its header alone; damage of its tensors other than that some are missing is not seen.
@@ -220,21 +214,39 @@ pub fn facts(path: &Path) -> Result<BTreeMap<String, String>, Diagnostic> {
 /// # Errors
 /// E0501 there is none; E0601 it is none, or damaged; E0901 it cannot be read.
 pub fn open(path: &Path) -> Result<Checkpoint, Diagnostic> {
-    let (file, header, begin) = begin(path)?;
+    let (mut file, text, header) = begin(path)?;
     let mut facts = told(path, &header)?;
     facts.remove("version");
-    let stated = facts.remove("checksum");
-    let opened = Checkpoint {
+    let stated = facts.remove("checksum").unwrap_or_default();
+    let mut hash = Sha256::new();
+    hash.update((text.len() as u64).to_le_bytes());
+    hash.update(text.replacen(&stated, UNKNOWN, 1));
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(length) => hash.update(&piece[..length]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(file::unreadable(path, &error)),
+        }
+    }
+    if file::hex(&hash.finalize()) != stated {
+        return Err(damaged(path, "its checksum is another"));
+    }
+    let odd = |(_, info): &(String, &TensorInfo)| !matches!(info.dtype, Dtype::F32 | Dtype::F64);
+    if let Some((name, info)) = header.tensors().into_iter().find(odd) {
+        return Err(damaged(
+            path,
+            format!("`{name}` is of type {:?}", info.dtype),
+        ));
+    }
+    Ok(Checkpoint {
         facts,
         path: path.to_path_buf(),
         file,
         header,
-        begin,
-    };
-    if stated != Some(opened.checksum()?) {
-        return Err(damaged(path, "the checksum of its tensors is another"));
-    }
-    Ok(opened)
+        begin: 8 + text.len() as u64,
+    })
 }
 
 impl Checkpoint {
@@ -242,28 +254,6 @@ impl Checkpoint {
     pub fn shapes(&self) -> BTreeMap<String, &[usize]> {
         let tensors = self.header.tensors().into_iter();
         tensors.map(|(name, info)| (name, &*info.shape)).collect()
-    }
-
-    /// SHA-256 over names and data, in the order of the names.
-    fn checksum(&self) -> Result<String, Diagnostic> {
-        let sorted: BTreeMap<String, &TensorInfo> = self.header.tensors().into_iter().collect();
-        let mut hash = Sha256::new();
-        let mut piece = vec![0; PIECE];
-        for (name, info) in sorted {
-            if !matches!(info.dtype, Dtype::F32 | Dtype::F64) {
-                let what = format!("`{name}` is of type {:?}", info.dtype);
-                return Err(damaged(&self.path, what));
-            }
-            let mut left = self.seek(info)?;
-            announce(&mut hash, &name, left as u64);
-            while left > 0 {
-                let piece = &mut piece[..left.min(PIECE)];
-                self.fill(piece)?;
-                hash.update(&*piece);
-                left -= piece.len();
-            }
-        }
-        Ok(file::hex(&hash.finalize()))
     }
 
     /// Goes to a tensor; its bytes.
@@ -384,9 +374,9 @@ mod tests {
         );
         let back = open(&path).unwrap();
         assert_eq!((tensors(&back), &back.facts), (sample(), &facts()));
-        for at in [20, bytes.len() - 3] {
+        for at in 0..bytes.len() {
             let mut broken = bytes.clone();
-            broken[at] ^= 4;
+            broken[at] ^= 1;
             std::fs::write(&path, broken).unwrap();
             assert_eq!(open(&path).unwrap_err().code, Code::E0601, "byte {at}");
         }

@@ -28,7 +28,7 @@ const LAST: usize = 50;
 /// How a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Its final parameters are there.
+    /// Its last parameters are there.
     Finished,
     /// A process trains it.
     Training,
@@ -311,21 +311,24 @@ impl Listed {
         faults.extend(fault);
         let (state, damaged) = kept(path);
         faults.extend(damaged);
-        let (mut is_finished, mut images) = (false, None);
+        let (mut has_final, mut images) = (false, None);
         for file in [name::FINAL, name::MEAN] {
             match checkpoint::peek(&path.join(file)) {
-                Ok(_) if file == name::FINAL => is_finished = true,
+                Ok(_) if file == name::FINAL => has_final = true,
                 Ok(header) => images = learned_from(&header),
                 Err(fault) if fault.code == Code::E0501 => {}
                 Err(fault) => faults.push(fault),
             }
         }
         faults.retain(|fault| fault.severity == Severity::Error);
+        // It may have been begun to be trained further.
+        let is_done = state.as_ref().zip(config.as_ref());
+        let is_done = is_done.map(|(state, config)| state.is_done(config));
         let standing = if is_training {
             Standing::Training
         } else if !faults.is_empty() {
             Standing::Damaged
-        } else if is_finished {
+        } else if has_final && is_done != Some(false) {
             Standing::Finished
         } else if state.is_some() {
             Standing::Stopped

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::metrics::Metrics;
 use super::schedule::Course;
+use crate::config::Config;
 use crate::device::Description;
 use crate::file;
 use crate::plan::Plan;
@@ -35,6 +36,18 @@ pub struct State {
     pub ended: bool,
 }
 
+impl State {
+    /// Whether nothing is left to be done.
+    pub fn is_done(&self, config: &Config) -> bool {
+        self.tested >= config.train.epochs || self.course.ends(config)
+    }
+
+    /// The steps whose lines are written: all but one whose epoch is still to be tested.
+    pub fn lines(&self) -> u64 {
+        self.step - u64::from(self.untested.is_some())
+    }
+}
+
 /// What a test gave.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Test {
@@ -55,11 +68,15 @@ pub struct Circumstances {
     pub plan: String,
     /// SHA-256 of the training images, or of what tells them from others.
     pub images: String,
+    /// The same of the test images, by which the best epoch, the rate and the end may be chosen.
+    pub tests: String,
+    /// SHA-256 of the mean's file.
+    pub mean: String,
 }
 
 impl Circumstances {
     /// Those of a training.
-    pub fn of(device: &Description, plan: &Plan, images: String) -> Self {
+    pub fn of(device: &Description, plan: &Plan, [images, tests, mean]: [String; 3]) -> Self {
         let mut hash = Sha256::new();
         for step in &plan.steps {
             let kernel = step.call.kernel();
@@ -73,6 +90,8 @@ impl Circumstances {
             version: env!("CARGO_PKG_VERSION").into(),
             plan: file::hex(&hash.finalize()),
             images,
+            tests,
+            mean,
         }
     }
 
@@ -90,6 +109,8 @@ impl Circumstances {
             ))
         } else if self.plan != before.plan {
             Some("the plan of a step is another: `netc tune`, or the memory that may be used, has changed it".into())
+        } else if self.tests != before.tests {
+            Some("the test images are other ones".into())
         } else {
             None
         }
@@ -145,6 +166,7 @@ mod tests {
             device: "a".into(),
             ..Circumstances::default()
         };
+        assert_eq!(state.lines(), 41);
         let facts = facts(&state, 7, &about);
         assert_eq!(read(&facts), Some((state, about)));
         assert_eq!(read(&BTreeMap::new()), None);

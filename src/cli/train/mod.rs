@@ -213,6 +213,16 @@ impl Train {
                     .help("put them back, say where they are with `--set data.train=PATH`, or begin a new run with `--from`");
                 return Err(ready.config.point("data.train", fault).into());
             }
+            if about.mean != before.mean {
+                let message = format!(
+                    "the mean in `{}` is not the one that the run began with",
+                    run.display()
+                );
+                let fault = Diagnostic::error(Code::E0601, message).help(
+                    "restore `mean.safetensors` from a copy, or begin a new run with `--from`",
+                );
+                return Err(fault.into());
+            }
             if let Some(why) = about.departs(before) {
                 asked.say(&format!("from here on the numbers are no longer those of an uninterrupted run, to the bit: {why}"));
             }
@@ -223,8 +233,7 @@ impl Train {
         }
         state.ended = state.course.ends(&ready.config);
         let contents = ready.contents(settings.network.text(), &settings.classes);
-        let mut folder = RunFolder::reopen(claim, state.step, &contents)?;
-        folder.unfinish()?;
+        let mut folder = RunFolder::reopen(claim, state.lines(), &contents)?;
         asked.say(&format!(
             "goes on after step {} of {}",
             state.step,

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use sha2::{Digest as _, Sha256};
+
 use super::super::files::Network;
 use super::super::job::planned;
 use super::super::progress::{Looking, compiling};
@@ -12,6 +14,7 @@ use crate::config::{Batch, Config};
 use crate::data::{self, Dataset, Mean, Order, Part, Survey, check_classes};
 use crate::device::Device;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::file;
 use crate::ir::Graph;
 use crate::op::emit::Machine;
 use crate::plan::budget::{Job, Plans};
@@ -293,7 +296,10 @@ impl Ready {
             self.session.device.description(),
             self.session.training_plan(),
         );
-        Ok(Circumstances::of(device, &plan, self.train.fingerprint()?))
+        let (mean, shape, images) = (&self.mean, self.train.shape(), self.train.len());
+        let mean = file::hex(&Sha256::digest(mean.save(shape, images)));
+        let about = [self.train.fingerprint()?, self.test.fingerprint()?, mean];
+        Ok(Circumstances::of(device, &plan, about))
     }
 
     /// What the run's folder holds from before the first step on.

@@ -1,5 +1,6 @@
 //! `netc repro RUN`: a run once more, beside what the first one left.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -33,7 +34,11 @@ pub struct Repro {
 
 /// Holds each step beside the first run's, and stops at the first that is another.
 struct Beside<'a> {
-    known: &'a [Metrics],
+    /// The first run's figures by their steps; some may be lost.
+    known: &'a BTreeMap<u64, Metrics>,
+    /// Whether it came to its end, which is compared too.
+    finished: bool,
+    /// Steps that were compared.
     steps: u64,
     difference: Option<String>,
     stop: &'a AtomicUsize,
@@ -45,11 +50,13 @@ const DIFFERS: usize = usize::MAX;
 
 impl Beside<'_> {
     fn compare(&mut self, metrics: &Metrics) {
-        let Some(known) = self.known.get(metrics.step as usize - 1) else {
+        let last = self.known.last_key_value().map_or(0, |(&step, _)| step);
+        if metrics.step > last && !self.finished {
             self.stop.store(DIFFERS, Ordering::Relaxed);
+        }
+        let Some(known) = self.known.get(&metrics.step) else {
             return;
         };
-        self.steps = metrics.step;
         let pairs = [
             (
                 "learning rate",
@@ -79,9 +86,9 @@ impl Beside<'_> {
                 return;
             }
         }
-        let is_last = metrics.step as usize == self.known.len();
+        let is_last = metrics.step == last;
         // What the test of the last step's epoch gives is still to come, if there was one.
-        if is_last && known.test_loss.is_some() == metrics.test_loss.is_some() {
+        if is_last && !self.finished && known.test_loss.is_some() == metrics.test_loss.is_some() {
             self.stop.store(DIFFERS, Ordering::Relaxed);
         }
     }
@@ -89,6 +96,7 @@ impl Beside<'_> {
 
 impl Watcher for Beside<'_> {
     fn step(&mut self, metrics: &Metrics) {
+        self.steps += u64::from(self.known.contains_key(&metrics.step));
         self.compare(metrics);
     }
 
@@ -116,7 +124,8 @@ impl Repro {
         };
         let say = |line: &str| asked.say(line);
         let mut settings = folder::settings(&self.run, &self.running.assignments())?;
-        let known = folder::metrics(&self.run)?;
+        let known = folder::metrics(&self.run)?.into_iter();
+        let known: BTreeMap<u64, Metrics> = known.map(|known| (known.step, known)).collect();
         if known.is_empty() {
             let message = format!("`{}` has no step to compare with", self.run.display());
             return Err(Diagnostic::error(Code::E0501, message)
@@ -142,7 +151,12 @@ impl Repro {
         }
         let mut ready = prepared.load()?;
         let about = ready.circumstances()?;
-        if let Some(before) = folder::circumstances(&self.run)?
+        let standing = folder::standing(&self.run)?;
+        let done = standing
+            .as_ref()
+            .is_none_or(|(state, _)| state.is_done(&ready.config));
+        let finished = done && folder::has_final(&self.run);
+        if let Some((_, before)) = standing
             && let Some(why) = about.departs(&before)
         {
             say(&format!("not under the same circumstances: {why}"));
@@ -156,6 +170,7 @@ impl Repro {
         let stop = AtomicUsize::new(0);
         let mut beside = Beside {
             known: &known,
+            finished,
             steps: 0,
             difference: None,
             stop: &stop,
@@ -168,8 +183,7 @@ impl Repro {
             return Ok(PROBLEMS);
         }
         let steps = beside.steps;
-        let whole = matches!(end, End::Finished(..)) || steps == known.len() as u64;
-        if whole && folder::is_finished(&self.run) {
+        if finished && matches!(end, End::Finished(..)) {
             let before = checkpoint::open(&self.run.join("final.safetensors"))?;
             if let Some(difference) = first_difference(&before, &ready.session.read()?)? {
                 output.print(&format!(

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::Failure;
 use super::prepare::Asked;
-use crate::config::{Config, KEYS};
+use crate::config::{Config, KEYS, ScheduleKind};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::folder::{self, Claim, Settings};
@@ -53,16 +53,31 @@ pub fn read(run: &Path, sets: &[String], asked: &Asked<'_>) -> Result<Option<Res
                 .into());
         }
     }
-    let epochs = settings.config.train.epochs;
-    if folder::is_finished(run) && epochs == begun.config.train.epochs {
-        asked.say(&format!(
-            "{}: all {epochs} epochs are done; `--set train.epochs=N` trains further",
-            run.display()
-        ));
-        return Ok(None);
-    }
+    let config = &settings.config;
+    let done = |epochs: u64| {
+        let most = config.train.epochs;
+        let run = run.display();
+        asked.say(&if epochs < most {
+            format!("{run}: `train.stop_after` has ended it after {epochs} of {most} epochs; `--set train.stop_after=0` trains further")
+        } else {
+            format!("{run}: all {most} epochs are done; `--set train.epochs=N` trains further")
+        });
+        Ok(None)
+    };
     let claim = folder::claim(run)?;
-    let (checkpoint, damaged) = folder::newest(run)?;
+    let same = config.train.epochs == begun.config.train.epochs;
+    let has_final = folder::has_final(run);
+    let newest = match folder::newest(run) {
+        Ok((None, _)) if has_final => Err(gone(run)),
+        newest => newest,
+    };
+    let (checkpoint, damaged) = match newest {
+        // What is wanted is there.
+        Err(fault) if has_final && same && fault.code == Code::E0601 => {
+            return done(config.train.epochs);
+        }
+        newest => newest?,
+    };
     for fault in damaged {
         let note = "an older checkpoint is taken: the steps since then are trained again";
         asked.output.diagnostic(&fault.note(note).as_warning());
@@ -77,16 +92,17 @@ pub fn read(run: &Path, sets: &[String], asked: &Asked<'_>) -> Result<Option<Res
         }));
     };
     let Some((state, before)) = state::read(&checkpoint.facts) else {
-        let message = format!(
-            "the checkpoint of `{}` does not say where the training stood",
-            run.display()
-        );
-        let help = format!(
-            "begin a new run with its parameters: `netc train FILE --from {}`",
-            run.display()
-        );
-        return Err(Diagnostic::error(Code::E0601, message).help(help).into());
+        return Err(other_run(run, "does not say where the training stood").into());
     };
+    if checkpoint.facts.get("seed") != Some(&config.train.seed.to_string()) {
+        return Err(other_run(run, "is of another run, with another seed").into());
+    }
+    if has_final && state.is_done(config) && state.tested <= config.train.epochs {
+        return done(state.tested);
+    }
+    if config.optimizer.schedule.kind == ScheduleKind::Cosine && !same {
+        asked.say("the rate of `cosine` follows the number of epochs: it goes on as in a training of so many, which the steps so far were not");
+    }
     Ok(Some(Resumed {
         claim,
         settings,
@@ -94,6 +110,23 @@ pub fn read(run: &Path, sets: &[String], asked: &Asked<'_>) -> Result<Option<Res
         before: Some(before),
         checkpoint: Some(checkpoint),
     }))
+}
+
+/// E0601 of a finished run that has final parameters alone.
+fn gone(run: &Path) -> Diagnostic {
+    let run = run.display();
+    let message = format!("`{run}` has no checkpoint that training could go on from");
+    Diagnostic::error(Code::E0601, message).help(format!(
+        "begin a new run with its final parameters: `netc train FILE --from {run}`"
+    ))
+}
+
+/// E0601 of a checkpoint that this run cannot have written.
+fn other_run(run: &Path, why: &str) -> Diagnostic {
+    let run = run.display();
+    Diagnostic::error(Code::E0601, format!("the checkpoint of `{run}` {why}")).help(format!(
+        "begin a new run with its parameters: `netc train FILE --from {run}`"
+    ))
 }
 
 /// E0405 for a setting that the run has otherwise.

@@ -3,6 +3,7 @@
 mod log;
 mod read;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,8 @@ use self::log::Log;
 pub(in crate::run) use self::read::checkpoints;
 use self::read::whole_lines;
 pub use self::read::{
-    OpenedRun, Settings, circumstances, first, is_finished, left_out, mean, metrics, newest, open,
-    settings,
+    OpenedRun, Settings, first, has_final, left_out, mean, metrics, newest, open, settings,
+    standing,
 };
 use crate::config::Config;
 use crate::data::Mean;
@@ -298,7 +299,8 @@ impl RunFolder {
         })
     }
 
-    /// Opens the folder of a run that goes on from so many steps. The lines of later steps go, which come again.
+    /// Opens the folder of a run that goes on where the lines of so many steps are written. Those of later steps go, which
+    /// come again.
     ///
     /// # Errors
     /// E0901 it cannot be written.
@@ -310,10 +312,11 @@ impl RunFolder {
             Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(unreadable(&place, &e)),
         };
-        let kept = whole_lines(&lines).take_while(|(_, metrics)| metrics.step <= steps);
-        let kept: usize = kept.map(|(line, _)| line.len()).sum();
-        if kept < lines.len() {
-            file::write(&place, &lines[..kept])?;
+        let kept = whole_lines(&lines).filter(|(_, metrics)| metrics.step <= steps);
+        let kept: BTreeMap<u64, &[u8]> = kept.map(|(line, metrics)| (metrics.step, line)).collect();
+        let kept = kept.into_values().collect::<Vec<_>>().concat();
+        if kept.len() < lines.len() {
+            file::write(&place, &kept)?;
         }
         Self::write_all(&path, lock, contents.files())
     }
@@ -413,6 +416,12 @@ impl RunFolder {
             .and_then(|()| self.metrics.file.sync_data());
         lines.map_err(|error| unwritable(&self.path.join(name::METRICS), &error))?;
         save(&last)?;
+        // Where the run was finished before, those are no longer its last parameters.
+        let old = self.path.join(name::FINAL);
+        match fs::remove_file(&old) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(unwritable(&old, &e)),
+            _ => {}
+        }
         if best {
             file::duplicate(&last, &folder.join(name::BEST))?;
         }
@@ -436,14 +445,6 @@ impl RunFolder {
         save: impl FnOnce(&Path) -> Result<(), Diagnostic>,
     ) -> Result<(), Diagnostic> {
         save(&self.path.join(name::FINAL))
-    }
-
-    /// Takes the final parameters away, of a run that is trained further.
-    ///
-    /// # Errors
-    /// E0901 that cannot be done.
-    pub fn unfinish(&self) -> Result<(), Diagnostic> {
-        remove(&self.path.join(name::FINAL))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A run's folder, read: its settings, figures, checkpoints.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,17 +12,27 @@ use crate::file;
 use crate::op::shape::Shape;
 use crate::run::checkpoint::{self, Checkpoint};
 use crate::run::metrics::Metrics;
-use crate::run::state::{self, Circumstances};
+use crate::run::state::{self, Circumstances, State};
 use crate::source::Source;
 
-/// Where checkpoints of a run may be that training can go on from, the newest first.
+/// Where checkpoints of a run may be that training can go on from, the newest first. Those whose headers cannot be read
+/// are where their names would have them.
 pub(in crate::run) fn checkpoints(path: &Path) -> Vec<PathBuf> {
     let folder = path.join(name::CHECKPOINTS);
-    let numbers = numbers(&folder);
-    let numbered = numbers.iter().rev().map(|&step| numbered(step));
-    let names = [name::LAST.to_owned()].into_iter().chain(numbered);
-    let names = names.chain([name::BEST.to_owned()]);
-    names.map(|name| folder.join(name)).collect()
+    let named = numbers(&folder).into_iter().rev();
+    let named = named.map(|step| (numbered(step), step));
+    let last = (name::LAST.to_owned(), u64::MAX);
+    let names = [last].into_iter().chain(named);
+    let names = names.chain([(name::BEST.to_owned(), 0)]);
+    let places = names.map(|(name, supposed)| {
+        let place = folder.join(name);
+        let told = checkpoint::facts(&place).ok();
+        let step = told.and_then(|facts| facts.get("step")?.parse().ok());
+        (step.unwrap_or(supposed), place)
+    });
+    let mut places: Vec<(u64, PathBuf)> = places.collect();
+    places.sort_by_key(|&(step, _)| Reverse(step));
+    places.into_iter().map(|(_, place)| place).collect()
 }
 
 /// The newest checkpoint of a run that training can go on from, and what is wrong with newer ones; none where the run has
@@ -108,8 +119,8 @@ pub struct Settings {
     pub classes: Vec<String>,
 }
 
-/// Whether a run's last step is done and its final parameters are written.
-pub fn is_finished(path: &Path) -> bool {
+/// Whether a run has final parameters. Where it was to be trained further since then, they are not its last ones.
+pub fn has_final(path: &Path) -> bool {
     path.join(name::FINAL).exists()
 }
 
@@ -172,10 +183,10 @@ pub fn metrics(path: &Path) -> Result<Vec<Metrics>, Diagnostic> {
     Ok(whole_lines(&bytes).map(|(_, metrics)| metrics).collect())
 }
 
-/// Lines that are whole, and what they say.
+/// Lines that are whole, and what they say. Others are passed over.
 pub(super) fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], Metrics)> {
     let lines = bytes.split_inclusive(|&byte| byte == b'\n');
-    lines.map_while(|line| {
+    lines.filter_map(|line| {
         let whole = line.ends_with(b"\n").then_some(line)?;
         Some((whole, serde_json::from_slice(whole).ok()?))
     })
@@ -193,16 +204,14 @@ pub fn first(path: &Path) -> Result<Option<Checkpoint>, Diagnostic> {
     }
 }
 
-/// Under what a run's newest checkpoint was written; none where it has none.
+/// Where a run's newest checkpoint stands, and under what it was written; none where it has none.
 ///
 /// # Errors
 /// As [`newest`].
-pub fn circumstances(path: &Path) -> Result<Option<Circumstances>, Diagnostic> {
+pub fn standing(path: &Path) -> Result<Option<(State, Circumstances)>, Diagnostic> {
     // What the header says is enough.
     let (facts, _) = newest_by(path, checkpoint::facts)?;
-    Ok(facts
-        .and_then(|facts| state::read(&facts))
-        .map(|(_, about)| about))
+    Ok(facts.and_then(|facts| state::read(&facts)))
 }
 
 /// The images that a run leaves out: of those learned from, held back, tested on.
