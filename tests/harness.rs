@@ -244,6 +244,14 @@ impl Running {
         }
     }
 
+    /// The last step that it has told of.
+    pub fn last_step(&mut self) -> u64 {
+        self.stderr.extend(self.lines.try_iter());
+        let told = self.stderr.rsplit("step ").next();
+        let number = told.and_then(|rest| rest.split('/').next()?.parse().ok());
+        number.expect("a step")
+    }
+
     /// Sends a signal: `INT`, `TERM`.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill")

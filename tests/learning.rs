@@ -250,6 +250,65 @@ fn a_loss_that_is_no_number_names_the_layer_and_what_to_try() {
 }
 
 #[test]
+fn a_test_that_is_not_finite_names_the_update_and_the_layer() {
+    // All images in one step: its update is looked at by the test alone.
+    let training = |arguments: &[&str]| {
+        let netc = Netc::new()
+            .file(
+                "a.net",
+                "input 1x8x8\nC8 -> C8 -> C8 -> C8 -> C8 -> C8 -> C8 -> C8 -> wide: F2\n",
+            )
+            .args(["train", "a.net", "--device", "host"]);
+        let (images, labels) = idx_set(40, 2);
+        ["train", "t10k"]
+            .iter()
+            .fold(netc, |netc, part| {
+                netc.file(&format!("data/{part}-images-idx3-ubyte"), &images)
+                    .file(&format!("data/{part}-labels-idx1-ubyte"), &labels)
+            })
+            .set("data.train", "data")
+            .set("data.test", "data")
+            .set("train.batch", 40)
+            .set("output.dir", "run")
+            .set("optimizer.learning_rate", 1e6)
+            .set("optimizer.weight_decay", 0)
+            .set("init.weights", "he")
+            .args(arguments)
+            .run()
+    };
+    let outcome = training(&[]);
+    let words = [
+        "the test loss is",
+        "after step 1 (epoch 1)",
+        "output of `",
+        "no checkpoint yet",
+    ];
+    outcome.fails("E0801", &words);
+    for trial in [vec!["--dry-run"], vec!["--overfit", "4"]] {
+        training(&trial).fails("E0801", &["output of `", "optimizer.learning_rate=100000"]);
+    }
+}
+
+#[test]
+fn a_dry_run_begins_where_the_run_would() {
+    let run = tiny_training().run();
+    let dry = |arguments: &[&str]| {
+        Netc::new()
+            .current(&run.path(""))
+            .args(["train", "tiny.net", "--device", "host", "--dry-run"])
+            .set("data.train", "data")
+            .set("data.test", "data")
+            .set("train.batch", 10)
+            .args(arguments)
+            .run()
+    };
+    dry(&["--from", "run"]).exits(0).tells("from run: ");
+    dry(&["--from", "nowhere"]).fails("E0501", &["nowhere"]);
+    dry(&["--set", "output.dir=run"]).fails("E0603", &["already holds a run"]);
+    dry(&["--set", "output.dir=run", "--force"]).exits(0);
+}
+
+#[test]
 fn a_dry_run_says_what_a_run_takes_and_keeps_nothing() {
     let outcome = tiny_training().args(["--dry-run"]).run();
     outcome.exits(0).says("an epoch of 4 steps");

@@ -8,7 +8,9 @@ use netc::random::{Purpose, Stream};
 use netc::run::checkpoint;
 use rand::RngExt as _;
 
-use crate::harness::{Netc, files_below, idx_set, long, number_of, root, tiny_training, write};
+use crate::harness::{
+    Netc, files_below, idx_set, long, number_of, picture, root, tiny_training, write,
+};
 
 /// Everything that has a state or is drawn: moments, running statistics, dropout, balance, variations of the images, and a
 /// rate that follows the losses of images that are held back.
@@ -618,6 +620,99 @@ fn a_run_folder_that_vanishes_is_made_again() {
 }
 
 #[test]
+fn parts_of_a_run_folder_that_vanish_are_made_again() {
+    for part in ["checkpoints", ".lock", "metrics.jsonl", "config.toml"] {
+        let netc = tiny_training().set("train.epochs", 1_000_000);
+        let run = netc.folder().join("run");
+        let mut running = netc.start();
+        running.wait_for("step 9/");
+        let place = run.join(part);
+        if place.is_dir() {
+            fs::rename(place, run.join("gone")).unwrap();
+        } else {
+            fs::remove_file(place).unwrap();
+        }
+        let at = running.last_step();
+        running.wait_for(&format!("step {}/", at + 40));
+        running.signal("TERM");
+        let outcome = running.wait();
+        outcome.exits(143);
+        assert!(run.join(part).exists(), "{part}");
+        let lines = figures(&run);
+        let steps = lines.iter().map(|line| line["step"].as_u64().unwrap());
+        assert!(steps.eq(1..=lines.len() as u64), "{part}");
+        let last = checkpoint::open(&run.join("checkpoints/last.safetensors")).unwrap();
+        // The last step of an epoch has its line after its test.
+        let step: usize = last.facts["step"].parse().unwrap();
+        assert!((lines.len()..=lines.len() + 1).contains(&step), "{part}");
+        let end = (lines.len() as u64).div_ceil(4) + 1;
+        let more = resume(&outcome.path("")).set("train.epochs", end).run();
+        more.exits(0);
+    }
+}
+
+#[test]
+fn images_that_vanish_within_a_step_leave_the_statistics_of_the_step_before() {
+    // Each step is of four mini-batches, which move running statistics that are slow to forget.
+    let training = || {
+        let netc = Netc::new()
+            .file(
+                "a.net",
+                "input 1x8x8\nC4 -> N(batch, momentum=0.0001) -> P -> F2\n",
+            )
+            .args(["train", "a.net", "--device", "host"]);
+        (0..64)
+            .fold(netc, |netc, n| {
+                let name = format!("data/{}/{n}.png", n % 2);
+                let contents = picture(&name, n);
+                netc.file(&name, contents)
+            })
+            .set("data.train", "data")
+            .set("data.test", "data")
+            .set("data.cache", "never")
+            .set("train.batch", 4)
+            .set("train.accumulate", 4)
+            .set("train.epochs", 60)
+            .set("output.dir", "run")
+    };
+    let whole = training().run();
+    whole.exits(0);
+    for step in [20, 41, 63] {
+        let netc = training();
+        let victim = netc.folder().join("data/1/33.png");
+        let mut running = netc.start();
+        running.wait_for(&format!("step {step}/"));
+        let aside = victim.with_extension("aside");
+        fs::rename(&victim, &aside).unwrap();
+        let broken = running.wait();
+        broken.fails("E0501", &["33.png", "steps so far are kept"]);
+        fs::rename(&aside, &victim).unwrap();
+        resume(&broken.path("")).run().exits(0);
+        same_run(&whole.path("run"), &broken.path("run"));
+    }
+}
+
+#[test]
+fn files_of_others_are_not_written_over() {
+    for file in [
+        "classes.txt",
+        "metrics.jsonl",
+        "final.safetensors",
+        "checkpoints/mine",
+    ] {
+        let netc = tiny_training().file(&format!("run/{file}"), "mine\n");
+        let run = netc.folder().join("run");
+        let outcome = netc.run();
+        let first = file.split('/').next().unwrap();
+        outcome.fails("E0603", &[first, "which a run would replace"]);
+        assert_eq!(files_below(&run), [file]);
+        assert_eq!(bytes(run.join(file)), b"mine\n");
+    }
+    let netc = tiny_training().file("run/notes.txt", "mine\n");
+    netc.run().exits(0);
+}
+
+#[test]
 fn another_run_in_the_same_place_is_not_written_over() {
     let netc = tiny_training().set("train.epochs", 1_000_000);
     let (run, folder) = (netc.folder().join("run"), netc.folder().to_path_buf());
@@ -783,6 +878,29 @@ fn a_run_that_began_with_another_ones_parameters_begins_there_again() {
             .set("output.dir", run)
     };
     from("whole").run().exits(0);
+    // Killed while it is written, it is no run yet, or has what it begins with.
+    let library = faulty("write");
+    let (mut no_runs, mut runs) = (0, 0);
+    for call in 1..20 {
+        let dying = from("dying")
+            .env("LD_PRELOAD", &library)
+            .env("NETC_DIES_AT", call.to_string());
+        let mut dying = dying.args(["--force"]).start();
+        dying.reaches("panicked");
+        assert!(dying.kill_if_alive().1, "call {call}");
+        let more = Netc::new().current(&folder);
+        let more = more.args(["train", "--resume", "dying"]).run();
+        if folder.join("dying/config.toml").exists() {
+            more.exits(0);
+            same_run(&folder.join("whole"), &folder.join("dying"));
+            runs += 1;
+        } else {
+            more.fails("E0501", &["dying"]);
+            no_runs += 1;
+        }
+        fs::remove_dir_all(folder.join("dying")).unwrap();
+    }
+    assert!(no_runs > 6 && runs > 0, "{no_runs} {runs}");
     // Killed before its first checkpoint, it has what it began with.
     let mut running = from("killed").set("train.checkpoint.every", "1 h").start();
     running.wait_for("step 2/");

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::config::Data;
 use crate::data::{Dataset, Loader, Mean, Preparation};
 use crate::diagnostic::Diagnostic;
+use crate::op::emit::Scalars;
 use crate::op::real::{Precision, Real};
 
-use super::session::{Session, cross_entropy};
+use super::session::{Session, Trouble, cross_entropy};
 
 /// Results over a whole set.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,21 +66,7 @@ fn evaluate_real<T: Real>(
     let units = session.graph.classes().unwrap_or(0);
     let (mut right, mut near, mut loss) = (0u64, 0u64, 0.0);
     let mut confusion = vec![vec![0; units]; units];
-    let preparation = Preparation {
-        set,
-        mean,
-        scale: data.scale,
-        augmentation: None,
-        parts: 1,
-        workers: data.workers,
-    };
-    let (all, size) = (set.len() as u32, session.batch as u32);
-    let steps = u64::from(all.div_ceil(size));
-    let plan = |step| {
-        let first = step as u32 * size;
-        (first..all.min(first + size)).collect()
-    };
-    let mut loader = Loader::<T>::new(&preparation, session.batch, 0..steps, plan);
+    let (mut loader, steps) = batches::<T>(session.batch, set, mean, data);
     for _ in 0..steps {
         if stop.load(Ordering::Relaxed) != 0 {
             return Ok(None);
@@ -103,6 +90,73 @@ fn evaluate_real<T: Real>(
         loss: loss / images,
         confusion,
     }))
+}
+
+/// Where the first number that is not finite arises in a set whose loss is not, though all parameters are finite. The plan
+/// of training is asked, whose layers' outputs are all kept.
+///
+/// # Errors
+/// Those of reading images, and E0704.
+pub fn trouble(
+    session: &mut Session,
+    set: &Dataset,
+    mean: &Mean,
+    data: &Data,
+) -> Result<Trouble, Diagnostic> {
+    match session.precision {
+        Precision::F32 => trouble_real::<f32>(session, set, mean, data),
+        Precision::F64 => trouble_real::<f64>(session, set, mean, data),
+    }
+}
+
+fn trouble_real<T: Real>(
+    session: &mut Session,
+    set: &Dataset,
+    mean: &Mean,
+    data: &Data,
+) -> Result<Trouble, Diagnostic> {
+    let (mut loader, steps) = batches::<T>(session.batch, set, mean, data);
+    for _ in 0..steps {
+        let batch = loader.next_batch()?;
+        if session.logits(&batch.images)?.iter().all(|z| z.is_finite()) {
+            continue;
+        }
+        let mut images = batch.images.clone();
+        images.resize(session.batch * set.shape().elements(), T::zero());
+        let scalars = Scalars {
+            images: session.batch as u32,
+            ..Scalars::default()
+        };
+        return Ok(match session.trouble(&images, &scalars)? {
+            Trouble::Loss => Trouble::Images,
+            found => found,
+        });
+    }
+    Ok(Trouble::Images)
+}
+
+/// The batches of a set, in its order, and how many there are.
+fn batches<'a, T: Real>(
+    batch: usize,
+    set: &Dataset,
+    mean: &Mean,
+    data: &Data,
+) -> (Loader<'a, T>, u64) {
+    let preparation = Preparation {
+        set,
+        mean,
+        scale: data.scale,
+        augmentation: None,
+        parts: 1,
+        workers: data.workers,
+    };
+    let (all, size) = (set.len() as u32, batch as u32);
+    let steps = u64::from(all.div_ceil(size));
+    let plan = move |step| {
+        let first = step as u32 * size;
+        (first..all.min(first + size)).collect()
+    };
+    (Loader::new(&preparation, batch, 0..steps, plan), steps)
 }
 
 /// How many logits beat the label's (of equal ones the first counts), and the largest one's class.

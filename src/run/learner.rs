@@ -35,7 +35,7 @@ pub struct Learned {
 /// What kept a step from being done.
 #[derive(Debug)]
 pub enum Fault {
-    /// Its images cannot be read.
+    /// Its images cannot be read. Parameters and running statistics are what they were.
     Images(Diagnostic),
     /// The device failed.
     Device(Diagnostic),
@@ -87,8 +87,20 @@ impl<T: Real> Learner<'_, T> {
     pub fn step(&mut self, session: &mut Session, step: u64, rate: f64) -> Result<Learned, Fault> {
         let parts = self.parts;
         let mut learned = Learned::default();
+        // A step of several mini-batches moves running statistics before all of its images are there.
+        let before = if parts > 1 {
+            session.statistics().map_err(Fault::Device)?
+        } else {
+            Vec::new()
+        };
         for part in 0..parts {
-            let batch = self.loader.next_batch().map_err(Fault::Images)?;
+            let batch = match self.loader.next_batch() {
+                Ok(batch) => batch,
+                Err(fault) => {
+                    session.write_some(&before).map_err(Fault::Device)?;
+                    return Err(Fault::Images(fault));
+                }
+            };
             let scalars = Scalars {
                 // Dropout draws anew in every mini-batch.
                 step: (step * parts + part) as u32,

@@ -8,6 +8,7 @@ pub mod golden;
 pub mod inherit;
 pub mod learner;
 pub mod metrics;
+pub mod not_finite;
 pub mod runner;
 pub mod runs;
 pub mod schedule;

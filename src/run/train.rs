@@ -9,15 +9,16 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::config::{Best, Config, Every, Unit, Weights};
+use crate::config::{Best, Config, Every, Unit};
 use crate::data::{Dataset, Mean, Order};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::op::real::{Precision, Real};
 
-use super::evaluate::{Evaluation, evaluate_until};
+use super::evaluate::{Evaluation, evaluate_until, trouble};
 use super::folder::RunFolder;
 use super::learner::{Fault, Learner};
 use super::metrics::Metrics;
+use super::not_finite::{When, not_finite, with_last};
 use super::schedule::learning_rate;
 use super::session::{Session, Trouble};
 use super::state::{Circumstances, State, Test, facts};
@@ -151,10 +152,14 @@ impl Training<'_> {
                         found => found,
                     },
                 };
+                let best = self.state.best;
                 let better = self.tested(&test, held_back.as_ref(), seconds(), watcher)?;
                 let done = self.state.step == total || self.state.ended;
                 let due = timer.is_due(self.state.step, per_epoch) && !done;
-                self.keep(better, due, &mut timer, watcher)?;
+                if !self.keep(better, due, &mut timer, watcher)? {
+                    // What is kept is still the best.
+                    self.state.best = best;
+                }
             }
             if self.state.step >= total || self.state.ended {
                 break;
@@ -226,11 +231,15 @@ impl Training<'_> {
     ) -> Result<bool, Diagnostic> {
         self.state.seconds = seconds;
         let deciding = held_back.unwrap_or(evaluation);
-        if !(evaluation.loss.is_finite() && deciding.loss.is_finite()) {
-            // The last update is what has not been looked at.
-            let spoilt = self.session.spoilt(true)?;
-            let trouble = spoilt.map_or(Trouble::Loss, Trouble::Parameter);
-            return Err(self.not_finite(evaluation.loss, &trouble));
+        for (name, tested, set) in [
+            ("test", Some(evaluation), Some(self.test)),
+            ("validation", held_back, self.validation),
+        ] {
+            if let (Some(tested), Some(set)) = (tested, set)
+                && !tested.loss.is_finite()
+            {
+                return Err(self.untestable(tested.loss, (name, set))?);
+            }
         }
         let mut metrics = self
             .state
@@ -262,23 +271,27 @@ impl Training<'_> {
         Ok(better)
     }
 
-    /// Writes a checkpoint, numbered where that is due. What keeps it from being written is told, and the training goes on.
+    /// Writes a checkpoint, numbered where that is due. What keeps it from being written is told, and the training goes on;
+    /// whether it is written.
     fn keep(
         &mut self,
         best: bool,
         due: bool,
         timer: &mut Timer,
         watcher: &mut dyn Watcher,
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<bool, Diagnostic> {
         let number = due.then_some((self.state.step, self.config.train.checkpoint.keep));
-        match self.save(best, number) {
-            Err(fault) if fault.code == Code::E0901 => watcher.warn(&self.still(fault)),
-            other => other?,
-        }
+        let written = match self.save(best, number) {
+            Err(fault) if fault.code == Code::E0901 => {
+                watcher.warn(&self.still(fault));
+                false
+            }
+            other => other.map(|()| true)?,
+        };
         if due {
             (timer.at, timer.step) = (Instant::now(), self.state.step);
         }
-        Ok(())
+        Ok(written)
     }
 
     /// A fault in writing, with what becomes of the training.
@@ -338,7 +351,7 @@ impl Training<'_> {
             watcher.warn(&Diagnostic::warning(
                 Code::E0901,
                 format!(
-                    "`{}` had vanished and is made again",
+                    "what had vanished of `{}` is made again",
                     self.folder.path().display()
                 ),
             ));
@@ -361,41 +374,26 @@ impl Training<'_> {
         }
     }
 
+    /// E0801 of the step that comes next.
     fn not_finite(&self, loss: f64, trouble: &Trouble) -> Diagnostic {
-        let (config, step) = (self.config, self.state.step + 1);
-        let epoch = self.state.step / self.order.steps_per_epoch() + 1;
-        let place = match trouble {
-            Trouble::Parameter(name) => {
-                format!(
-                    "the first number that is not finite is in `{name}`: the update of step {} was too large",
-                    step - 1
-                )
-            }
-            Trouble::Output(name) => format!(
-                "the first number that is not finite is in the output of `{name}`: the numbers grow from layer to layer"
-            ),
-            Trouble::Loss => "all layers' outputs are finite; only the loss is not".into(),
+        let step = self.state.step;
+        let at = (step + 1, step / self.order.steps_per_epoch() + 1);
+        let fault = not_finite(self.config, loss, at, When::Step, trouble);
+        with_last(fault, self.folder.last().as_deref())
+    }
+
+    /// E0801 of a test: the last update is what had not been looked at.
+    fn untestable(
+        &mut self,
+        loss: f64,
+        (name, set): (&'static str, &Dataset),
+    ) -> Result<Diagnostic, Diagnostic> {
+        let trouble = match self.session.spoilt(true)? {
+            Some(name) => Trouble::Parameter(name),
+            None => trouble(self.session, set, self.mean, &self.config.data)?,
         };
-        let last = match self.folder.last() {
-            Some(last) => format!("the last good checkpoint is `{}`", last.display()),
-            None => "there is no checkpoint yet".into(),
-        };
-        let rate = config.optimizer.learning_rate / 10.0;
-        let mut tries = vec![format!(
-            "a lower rate, `--set optimizer.learning_rate={rate}`"
-        )];
-        if config.init.weights != Weights::He {
-            tries.push("other initial weights, `--set init.weights=he`".into());
-        }
-        if config.train.clip == 0.0 {
-            tries.push("a limit of the gradient's norm, `--set train.clip=1`".into());
-        }
-        Diagnostic::error(
-            Code::E0801,
-            format!("the loss is {loss} at step {step} (epoch {epoch})"),
-        )
-        .note(place)
-        .note(last)
-        .help(format!("try {}", tries.join(", or ")))
+        let at = (self.state.step, self.state.tested + 1);
+        let fault = not_finite(self.config, loss, at, When::Test(name), &trouble);
+        Ok(with_last(fault, self.folder.last().as_deref()))
     }
 }

@@ -19,7 +19,7 @@ use super::progress::Progress;
 use super::{Exit, FINE, Failure, Output, PROBLEMS, Running};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::diff::consequence::Fate;
-use crate::run::folder::{self, RunFolder};
+use crate::run::folder::{self, Begin, RunFolder};
 use crate::run::inherit::{Inherited, inherit};
 use crate::run::state::{State, facts};
 use crate::run::train::{End, Training};
@@ -52,7 +52,7 @@ pub struct Train {
     #[arg(long, conflicts_with_all = ["resume", "overfit"])]
     dry_run: bool,
     /// Learn N training images by heart, without dropout's like: a network that cannot has a fault. Nothing is kept
-    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["resume", "from"])]
     overfit: Option<usize>,
     #[command(flatten)]
     running: Running,
@@ -123,8 +123,10 @@ impl Train {
         if let Some(images) = self.overfit {
             return overfit::run(prepared, images, output);
         }
-        if self.dry_run {
-            return trial::run(prepared.load()?, output);
+        let (pattern, name) = (&prepared.config.output.dir, &prepared.network.name);
+        if self.dry_run && !self.force {
+            folder::free(&folder::choose(pattern, name))
+                .map_err(|fault| prepared.config.point("output.dir", fault))?;
         }
         let inherited = match &self.from {
             Some(run) => {
@@ -143,6 +145,9 @@ impl Train {
                 asked.say(&line);
             }
         }
+        if self.dry_run {
+            return trial::run(ready, output);
+        }
         // A run says what its input is, also where the network's file leaves that to the data.
         let tree = &ready.network.tree;
         let text = tree.source.text();
@@ -154,15 +159,15 @@ impl Train {
         };
         let about = ready.circumstances()?;
         let (pattern, name) = (&ready.config.output.dir, &ready.network.name);
-        let contents = ready.contents(&stated, ready.train.classes());
-        let mut folder = RunFolder::create(pattern, name, self.force, &contents)
-            .map_err(|fault| ready.config.point("output.dir", fault))?;
+        let files = ready.files(&stated, ready.train.classes());
         let state = State::default();
-        if inherited.is_some() {
-            // Where such a run begins cannot be drawn again from its seed.
-            let facts = facts(&state, ready.config.train.seed, &about);
-            folder.begin(|path| ready.session.save(path, true, &facts))?;
-        }
+        let facts = facts(&state, ready.config.train.seed, &about);
+        let session = &mut ready.session;
+        let mut begin = |path: &Path| session.save(path, true, &facts);
+        // Where such a run begins cannot be drawn again from its seed.
+        let begin: Option<&mut Begin<'_>> = inherited.is_some().then_some(&mut begin);
+        let mut folder = RunFolder::create(pattern, name, self.force, &files, begin)
+            .map_err(|fault| ready.config.point("output.dir", fault))?;
         let training = ready.training(&mut folder, (state, &about), signals.ask());
         self.finish(training, output)
     }
@@ -232,8 +237,8 @@ impl Train {
             None => ready.session.initialize(ready.config.train.seed)?,
         }
         state.ended = state.course.ends(&ready.config);
-        let contents = ready.contents(settings.network.text(), &settings.classes);
-        let mut folder = RunFolder::reopen(claim, state.lines(), &contents)?;
+        let files = ready.files(settings.network.text(), &settings.classes);
+        let mut folder = RunFolder::reopen(claim, state.lines(), &files)?;
         asked.say(&format!(
             "goes on after step {} of {}",
             state.step,

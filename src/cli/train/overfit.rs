@@ -9,6 +9,7 @@ use crate::op::real::{Precision, Real};
 use crate::plan::budget::{Job, Room};
 use crate::run::evaluate::{Evaluation, evaluate};
 use crate::run::learner::{Fault, Learner};
+use crate::run::not_finite::{When, not_finite};
 use crate::run::schedule::{Course, learning_rate};
 use crate::run::session::{Session, optimizer};
 
@@ -64,7 +65,7 @@ pub fn run(prepared: Prepared, images: usize, output: &Output) -> Result<Exit, F
         Precision::F32 => learn::<f32>(&mut session, &config, &few, &mean, order),
         Precision::F64 => learn::<f64>(&mut session, &config, &few, &mean, order),
     }?;
-    let learned = result.accuracy == 1.0;
+    let learned = result.accuracy == 1.0 && result.loss.is_finite();
     let count = few.len();
     output.print(&if learned {
         format!(
@@ -97,13 +98,16 @@ fn learn<T: Real>(
     let mut learner = Learner::<T>::new(config, (set, mean), order, session.batch, 0..MOST);
     for step in 0..MOST {
         match learner.step(session, step, rate) {
-            // The look at what is learned will tell.
-            Ok(_) | Err(Fault::NotFinite { .. }) => {}
+            Ok(_) => {}
             Err(Fault::Images(fault) | Fault::Device(fault)) => return Err(fault),
+            Err(Fault::NotFinite { loss, trouble }) => {
+                let at = (step + 1, step / per_epoch + 1);
+                return Err(not_finite(config, loss, at, When::Step, &trouble));
+            }
         }
         if (step + 1).is_multiple_of(EVERY) {
             let result = evaluate(session, set, mean, &config.data)?;
-            if result.accuracy == 1.0 || !result.loss.is_finite() {
+            if result.accuracy == 1.0 && result.loss.is_finite() {
                 return Ok((step + 1, result));
             }
         }

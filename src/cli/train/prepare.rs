@@ -18,7 +18,7 @@ use crate::file;
 use crate::ir::Graph;
 use crate::op::emit::Machine;
 use crate::plan::budget::{Job, Plans};
-use crate::run::folder::{self, Contents, RunFolder};
+use crate::run::folder::{self, Contents, Files, RunFolder};
 use crate::run::session::{Session, optimizer, recipe};
 use crate::run::state::{Circumstances, State};
 use crate::run::train::Training;
@@ -303,19 +303,20 @@ impl Ready {
     }
 
     /// What the run's folder holds from before the first step on.
-    pub fn contents<'a>(&'a self, network: &'a str, classes: &'a [String]) -> Contents<'a> {
+    pub fn files(&self, network: &str, classes: &[String]) -> Files {
         let sets = [
             Some(&self.train),
             self.validation.as_ref(),
             Some(&self.test),
         ];
-        Contents {
+        let contents = Contents {
             network,
             config: &self.config,
             classes,
             mean: (&self.mean, self.train.shape(), self.train.len()),
             left_out: sets.map(|set| set.map_or(&[][..], Dataset::broken_files)),
-        }
+        };
+        contents.files()
     }
 
     /// The training, from a state on.

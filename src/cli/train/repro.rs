@@ -165,8 +165,9 @@ impl Repro {
             Some(first) => ready.session.write(&first, true)?,
             None => ready.session.initialize(ready.config.train.seed)?,
         }
-        let contents = ready.contents(settings.network.text(), &settings.classes);
-        let mut folder = RunFolder::create(&ready.config.output.dir, "network", false, &contents)?;
+        let files = ready.files(settings.network.text(), &settings.classes);
+        let mut folder =
+            RunFolder::create(&ready.config.output.dir, "network", false, &files, None)?;
         let stop = AtomicUsize::new(0);
         let mut beside = Beside {
             known: &known,

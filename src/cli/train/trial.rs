@@ -9,19 +9,19 @@ use super::super::{Exit, FINE, Failure, Output, bytes};
 use super::prepare::Ready;
 use crate::config::Config;
 use crate::data::{Dataset, Loader, Mean, Preparation};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::Diagnostic;
 use crate::file::unwritable;
 use crate::op::real::{Precision, Real};
 use crate::run::learner::{Fault, Learner};
+use crate::run::not_finite::{When, not_finite};
 use crate::run::schedule::{Course, learning_rate};
 use crate::run::session::Session;
 
 /// Steps that are measured, after a first one that may compile.
 const STEPS: u64 = 5;
 
-/// Runs it.
+/// Runs it, from the parameters that are there.
 pub fn run(mut ready: Ready, output: &Output) -> Result<Exit, Failure> {
-    ready.session.initialize(ready.config.train.seed)?;
     let measured = match ready.session.precision {
         Precision::F32 => measure::<f32>(&mut ready),
         Precision::F64 => measure::<f64>(&mut ready),
@@ -80,11 +80,9 @@ fn measure<T: Real>(ready: &mut Ready) -> Result<(Duration, Duration, f64), Diag
             .step(session, step, rate)
             .map_err(|fault| match fault {
                 Fault::Images(fault) | Fault::Device(fault) => fault,
-                Fault::NotFinite { loss, .. } => {
-                    let message = format!("the loss is {loss} at step {}", step + 1);
-                    let help =
-                        "`netc check --signal` shows where the numbers grow; try a lower rate";
-                    Diagnostic::error(Code::E0801, message).help(help)
+                Fault::NotFinite { loss, trouble } => {
+                    let at = (step + 1, step / per_epoch + 1);
+                    not_finite(config, loss, at, When::Step, &trouble)
                 }
             })?;
         if step == 0 {

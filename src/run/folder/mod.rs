@@ -5,7 +5,7 @@ mod read;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub struct RunFolder {
     lock: File,
     /// What stands in it from before the first step on, should it have to be made again.
     files: Vec<(&'static str, Vec<u8>)>,
-    /// Whether that has happened.
+    /// Whether something of it has been.
     pub remade: bool,
 }
 
@@ -53,6 +53,9 @@ pub(in crate::run) mod name {
     pub const FINAL: &str = "final.safetensors";
 }
 
+/// Writes what a run begins with to a place.
+pub type Begin<'a> = dyn FnMut(&Path) -> Result<(), Diagnostic> + 'a;
+
 /// Everything that is written before the first step.
 #[derive(Debug)]
 pub struct Contents<'a> {
@@ -68,11 +71,16 @@ pub struct Contents<'a> {
     pub left_out: [&'a [String]; 3],
 }
 
+/// What is written before the first step, file by file; the configuration is the last one.
+#[derive(Clone, Debug)]
+pub struct Files(Vec<(&'static str, Vec<u8>)>);
+
 /// How `left-out.txt` names the three sets.
 const PARTS: [&str; 3] = ["train", "validation", "test"];
 
 impl Contents<'_> {
-    fn files(&self) -> Vec<(&'static str, Vec<u8>)> {
+    /// The files that say it.
+    pub fn files(&self) -> Files {
         let (mean, shape, images) = self.mean;
         let mut files = vec![
             (name::NETWORK, self.network.into()),
@@ -87,9 +95,8 @@ impl Contents<'_> {
         if !lines.is_empty() {
             files.push((name::LEFT_OUT, lines.into()));
         }
-        // The last one: a run that has it can be resumed.
         files.push((name::CONFIG, self.config.to_toml().into()));
-        files
+        Files(files)
     }
 }
 
@@ -107,9 +114,50 @@ pub fn choose(pattern: &str, network: &str) -> PathBuf {
     path(n)
 }
 
-/// Whether a run is in a folder.
-fn holds_run(path: &Path) -> bool {
-    path.join(name::CONFIG).exists() || path.join(name::NETWORK).exists()
+/// The first of a run's files that is in a folder.
+fn held(path: &Path) -> Option<&'static str> {
+    let names = [
+        name::NETWORK,
+        name::CONFIG,
+        name::CLASSES,
+        name::MEAN,
+        name::LEFT_OUT,
+        name::METRICS,
+        name::CHECKPOINTS,
+        name::FINAL,
+    ];
+    names.into_iter().find(|name| path.join(name).exists())
+}
+
+/// Whether a run can be put into a folder without replacing anything.
+///
+/// # Errors
+/// E0603 it holds a run, or a file that a run would replace.
+pub fn free(path: &Path) -> Result<(), Diagnostic> {
+    match held(path) {
+        None => Ok(()),
+        Some(name::NETWORK | name::CONFIG) => {
+            let help =
+                "`--resume` goes on with it, `--force` replaces it; or choose another `output.dir`";
+            Err(taken(path, "already holds a run", help))
+        }
+        Some(other) => {
+            let what = format!("already holds `{other}`, which a run would replace");
+            let help = "choose another `output.dir`; `--force` replaces it";
+            Err(taken(path, &what, help))
+        }
+    }
+}
+
+/// Whether a file is the one that has this name; nothing where the name is free.
+fn has_name(file: &File, place: &Path) -> Result<Option<bool>, Diagnostic> {
+    let handles = file.try_clone().and_then(Handle::from_file);
+    let ours = handles.map_err(|e| unwritable(place, &e))?;
+    match Handle::from_path(place) {
+        Ok(there) => Ok(Some(ours == there)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(unwritable(place, &e)),
+    }
 }
 
 fn taken(path: &Path, what: &str, help: &str) -> Diagnostic {
@@ -192,14 +240,14 @@ fn sweep(path: &Path) {
     }
 }
 
-/// Removes a file or folder that may be missing.
+/// Removes a file that may be missing.
 fn remove(path: &Path) -> Result<(), Diagnostic> {
-    let gone = if path.is_dir() {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
-    };
-    match gone {
+    gone(path, fs::remove_file(path))
+}
+
+/// What has become of what was to be removed, and may have been missing.
+fn gone(path: &Path, result: io::Result<()>) -> Result<(), Diagnostic> {
+    match result {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(unwritable(path, &e)),
         _ => Ok(()),
     }
@@ -209,17 +257,21 @@ impl RunFolder {
     /// Makes the folder of a pattern (see [`choose`]) and writes what stands in it before the first step; with `force` an
     /// old run in it goes first. Where something fails, nothing new is left behind.
     ///
+    /// What `begin` writes is what the run begins with that its seed does not say: it is kept as
+    /// `checkpoints/step-0.safetensors`, which stays.
+    ///
     /// # Errors
-    /// E0603 a run is already there; E0901 the folder cannot be written.
+    /// E0603 a run is already there, or files that it would replace; E0901 the folder cannot be written; those of `begin`.
     pub fn create(
         pattern: &str,
         network: &str,
         force: bool,
-        contents: &Contents<'_>,
+        files: &Files,
+        mut begin: Option<&mut Begin<'_>>,
     ) -> Result<Self, Diagnostic> {
         loop {
             let path = choose(pattern, network);
-            match Self::create_at(&path, force, contents) {
+            match Self::create_at(&path, force, files, begin.as_deref_mut()) {
                 // Another training took the number at the same moment.
                 Err(fault) if fault.code == Code::E0603 && choose(pattern, network) != path => {}
                 made => return made,
@@ -227,7 +279,12 @@ impl RunFolder {
         }
     }
 
-    fn create_at(path: &Path, force: bool, contents: &Contents<'_>) -> Result<Self, Diagnostic> {
+    fn create_at(
+        path: &Path,
+        force: bool,
+        files: &Files,
+        begin: Option<&mut Begin<'_>>,
+    ) -> Result<Self, Diagnostic> {
         let existed = path.exists();
         let outermost = path
             .ancestors()
@@ -235,8 +292,8 @@ impl RunFolder {
             .last()
             .map(Path::to_path_buf);
         fs::create_dir_all(path).map_err(|e| unwritable(path, &e))?;
-        let held = holds_run(path);
-        let made = Self::fill(path, force, contents);
+        let held = held(path).is_some();
+        let made = Self::fill(path, force, files, begin);
         // Best effort: the first error is the one to tell.
         if let Err(fault) = &made
             && fault.code != Code::E0603
@@ -244,36 +301,39 @@ impl RunFolder {
             if !existed {
                 let _ = fs::remove_dir_all(outermost.as_deref().unwrap_or(path));
             } else if !held {
-                for (own, _) in contents.files() {
+                for (own, _) in &files.0 {
                     let _ = fs::remove_file(path.join(own));
                 }
                 let _ = fs::remove_file(path.join(name::METRICS));
                 let _ = fs::remove_file(path.join(name::LOCK));
-                let _ = fs::remove_dir(path.join(name::CHECKPOINTS));
+                let _ = fs::remove_dir_all(path.join(name::CHECKPOINTS));
             }
         }
         made
     }
 
-    fn fill(path: &Path, force: bool, contents: &Contents<'_>) -> Result<Self, Diagnostic> {
-        if holds_run(path) && !force {
-            lock(path)?;
-            let help =
-                "`--resume` goes on with it, `--force` replaces it; or choose another `output.dir`";
-            return Err(taken(path, "already holds a run", help));
+    fn fill(
+        path: &Path,
+        force: bool,
+        files: &Files,
+        begin: Option<&mut Begin<'_>>,
+    ) -> Result<Self, Diagnostic> {
+        if !force && !matches!(held(path), None | Some(name::NETWORK | name::CONFIG)) {
+            // Not even a lock is left in it.
+            free(path)?;
         }
         let lock = lock(path)?;
-        if holds_run(path) {
-            for old in [
-                name::CHECKPOINTS,
-                name::METRICS,
-                name::FINAL,
-                name::LEFT_OUT,
-            ] {
+        if held(path).is_some() {
+            if !force {
+                free(path)?;
+            }
+            let checkpoints = path.join(name::CHECKPOINTS);
+            gone(&checkpoints, fs::remove_dir_all(&checkpoints))?;
+            for old in [name::METRICS, name::FINAL, name::LEFT_OUT] {
                 remove(&path.join(old))?;
             }
         }
-        Self::write_all(path, lock, contents.files())
+        Self::write_all(path, lock, files.0.clone(), begin)
     }
 
     /// Writes the files into a folder that is locked, where nothing half-written stays.
@@ -281,13 +341,20 @@ impl RunFolder {
         path: &Path,
         lock: File,
         files: Vec<(&'static str, Vec<u8>)>,
+        begin: Option<&mut Begin<'_>>,
     ) -> Result<Self, Diagnostic> {
         sweep(path);
-        for (name, bytes) in &files {
-            file::write(&path.join(name), bytes)?;
-        }
         let checkpoints = path.join(name::CHECKPOINTS);
         fs::create_dir_all(&checkpoints).map_err(|e| unwritable(&checkpoints, &e))?;
+        // A run that has its configuration can be resumed, so that is the last one.
+        let (last, first) = files.split_last().expect("internal error: a run has files");
+        for (name, bytes) in first {
+            file::write(&path.join(name), bytes)?;
+        }
+        if let Some(begin) = begin {
+            begin(&checkpoints.join(numbered(0)))?;
+        }
+        file::write(&path.join(last.0), &last.1)?;
         let name = path.join(name::METRICS);
         let metrics = Log::open(&name).map_err(|e| unwritable(&name, &e))?;
         Ok(Self {
@@ -304,7 +371,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// E0901 it cannot be written.
-    pub fn reopen(claim: Claim, steps: u64, contents: &Contents<'_>) -> Result<Self, Diagnostic> {
+    pub fn reopen(claim: Claim, steps: u64, files: &Files) -> Result<Self, Diagnostic> {
         let Claim { path, lock } = claim;
         let place = path.join(name::METRICS);
         let lines = match fs::read(&place) {
@@ -318,56 +385,58 @@ impl RunFolder {
         if kept.len() < lines.len() {
             file::write(&place, &kept)?;
         }
-        Self::write_all(&path, lock, contents.files())
+        Self::write_all(&path, lock, files.0.clone(), None)
     }
 
-    /// Keeps what a run begins with that its seed does not say, as `checkpoints/step-0.safetensors`, which stays.
-    ///
-    /// # Errors
-    /// Those of `save`.
-    pub fn begin(
-        &self,
-        save: impl FnOnce(&Path) -> Result<(), Diagnostic>,
-    ) -> Result<(), Diagnostic> {
-        save(&self.path.join(name::CHECKPOINTS).join(numbered(0)))
-    }
-
-    /// Makes sure that the folder is still there and this run's own, and makes it again where it has vanished.
+    /// Makes sure that the folder is still there and this run's own, and makes again what of it has vanished.
     ///
     /// # Errors
     /// E0603 another training's folder is in its place; E0901 it cannot be made again.
     pub fn hold(&mut self) -> Result<(), Diagnostic> {
         let others = || {
             let help = "choose another `output.dir`";
-            taken(&self.path, "is another run's by now", help)
+            Err(taken(&self.path, "is another run's by now", help))
         };
-        let place = self.path.join(name::LOCK);
-        let ours = self.lock.try_clone().and_then(Handle::from_file);
-        let there = Handle::from_path(&place);
-        match (ours, there) {
-            (Ok(ours), Ok(there)) if ours == there => return Ok(()),
-            (Ok(_), Err(e)) if e.kind() == ErrorKind::NotFound => {}
-            (Ok(_), Ok(_)) => return Err(others()),
-            (Err(e), _) | (_, Err(e)) => return Err(unwritable(&place, &e)),
+        let place = self.path.join(name::METRICS);
+        let locked = has_name(&self.lock, &self.path.join(name::LOCK))?;
+        let logged = has_name(&self.metrics.file, &place)?;
+        match (locked, logged) {
+            (Some(true), Some(true)) => {}
+            (Some(true), _) => self.write_lines(&place)?,
+            // The lines are ours, so is the folder.
+            (None, Some(true)) => {
+                self.lock = lock(&self.path)?;
+                self.remade = true;
+            }
+            (None, None) if held(&self.path).is_none() => {
+                fs::create_dir_all(&self.path).map_err(|e| unwritable(&self.path, &e))?;
+                self.lock = lock(&self.path)?;
+                self.write_lines(&place)?;
+            }
+            _ => return others(),
         }
-        if holds_run(&self.path) {
-            return Err(others());
+        let checkpoints = self.path.join(name::CHECKPOINTS);
+        if !checkpoints.exists() {
+            fs::create_dir_all(&checkpoints).map_err(|e| unwritable(&checkpoints, &e))?;
+            self.remade = true;
         }
-        fs::create_dir_all(&self.path).map_err(|e| unwritable(&self.path, &e))?;
-        let lines = self.metrics.contents().unwrap_or_default();
-        let waiting = std::mem::take(&mut self.metrics.waiting);
-        let files = std::mem::take(&mut self.files);
-        let made = lock(&self.path).and_then(|lock| {
-            file::write(&self.path.join(name::METRICS), &lines)?;
-            Self::write_all(&self.path, lock, files.clone())
-        });
-        match made {
-            Ok(folder) => *self = folder,
-            Err(fault) => {
-                (self.files, self.metrics.waiting) = (files, waiting);
-                return Err(fault);
+        for (name, bytes) in &self.files {
+            let place = self.path.join(name);
+            if !place.exists() {
+                file::write(&place, bytes)?;
+                self.remade = true;
             }
         }
+        Ok(())
+    }
+
+    /// Writes the lines so far again, where their file has lost its name.
+    fn write_lines(&mut self, place: &Path) -> Result<(), Diagnostic> {
+        let failed = |e: io::Error| unwritable(place, &e);
+        let lines = self.metrics.contents().map_err(failed)?;
+        file::write(place, &lines)?;
+        let waiting = std::mem::take(&mut self.metrics.waiting);
+        self.metrics = Log::open(place).map_err(failed)?;
         self.metrics.waiting = waiting;
         self.remade = true;
         Ok(())
@@ -417,11 +486,7 @@ impl RunFolder {
         lines.map_err(|error| unwritable(&self.path.join(name::METRICS), &error))?;
         save(&last)?;
         // Where the run was finished before, those are no longer its last parameters.
-        let old = self.path.join(name::FINAL);
-        match fs::remove_file(&old) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(unwritable(&old, &e)),
-            _ => {}
-        }
+        remove(&self.path.join(name::FINAL))?;
         if best {
             file::duplicate(&last, &folder.join(name::BEST))?;
         }

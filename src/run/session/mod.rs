@@ -67,6 +67,8 @@ pub enum Trouble {
     Output(String),
     /// In the loss alone.
     Loss,
+    /// In what comes of images that are tested, though all parameters are finite.
+    Images,
 }
 
 /// Whether a network whose shapes are known can be trained in batches of this size.

@@ -17,9 +17,25 @@ impl Session {
     /// # Errors
     /// E0704 the device failed.
     pub fn read(&mut self) -> Result<Vec<Tensor>, Diagnostic> {
+        self.read_those(|_| true)
+    }
+
+    /// The values of the parameters that are not learned: running statistics.
+    ///
+    /// # Errors
+    /// E0704 the device failed.
+    pub fn statistics(&mut self) -> Result<Vec<Tensor>, Diagnostic> {
+        self.read_those(|parameter| !parameter.role.is_learned())
+    }
+
+    fn read_those(
+        &mut self,
+        wanted: impl Fn(&Parameter) -> bool,
+    ) -> Result<Vec<Tensor>, Diagnostic> {
         let runner = self.any()?;
         let mut tensors = Vec::new();
-        for buffers in &runner.plan.parameters {
+        let all = runner.plan.parameters.iter();
+        for buffers in all.filter(|buffers| wanted(&buffers.parameter)) {
             let parameter = &buffers.parameter;
             let values = runner.read_parameter(&mut *self.device, parameter, buffers.value)?;
             tensors.push(Tensor {
