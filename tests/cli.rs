@@ -735,6 +735,26 @@ fn without_opencl_everything_but_opencl_works() {
 }
 
 #[test]
+fn output_that_cannot_be_written_is_told() {
+    for arguments in [&["explain", "E0101"][..], &["devices", "--json"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let outcome = std::process::Command::new(env!("CARGO_BIN_EXE_netc"))
+            .args(arguments)
+            .env("NO_COLOR", "1")
+            .stdout(full)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&outcome.stderr).into_owned();
+        assert_eq!(outcome.status.code(), Some(1), "{arguments:?}: {told}");
+        assert_eq!(
+            told.matches("error[E0901]: the output cannot be written")
+                .count(),
+            1
+        );
+    }
+}
+
+#[test]
 fn nothing_links_opencl() {
     let outcome = std::process::Command::new("ldd")
         .arg(env!("CARGO_BIN_EXE_netc"))

@@ -34,7 +34,8 @@ mod train;
 mod tune;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 use serde::Serialize;
@@ -43,7 +44,7 @@ use crate::config::{self, Config, MemoryLimit};
 use crate::device::opencl::finisher;
 use crate::device::{self, Device};
 use crate::diagnostic::render::{self, Style};
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::op::emit::Machine;
 use crate::op::limits::Limits;
 use crate::op::real::Precision;
@@ -271,16 +272,23 @@ impl Output {
         self.print(&(text + "\n"));
     }
 
-    /// Prints to stdout; a closed pipe ends the output, not the program.
-    #[expect(
-        clippy::unused_self,
-        reason = "printing goes through the output, as colours do"
-    )]
+    /// Prints to stdout; a closed pipe ends the output, not the program. A full disk is told, and the command fails.
     fn print(&self, text: &str) {
         let mut out = std::io::stdout().lock();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                if !UNPRINTED.swap(true, Ordering::Relaxed) {
+                    let message = format!("the output cannot be written: {error}");
+                    self.diagnostic(&Diagnostic::error(Code::E0901, message));
+                }
+            }
+            _ => {}
+        }
     }
 }
+
+/// Whether something could not be printed to stdout, of which a process has one.
+static UNPRINTED: AtomicBool = AtomicBool::new(false);
 
 /// What ends a command early: problems to show, or wrong usage.
 #[derive(Debug)]
@@ -343,6 +351,7 @@ where
         }
     };
     match result {
+        Ok(FINE) if UNPRINTED.load(Ordering::Relaxed) => PROBLEMS,
         Ok(exit) => exit,
         Err(Failure::Problems(diagnostics)) => {
             output.diagnostics(&diagnostics);
