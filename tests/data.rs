@@ -201,15 +201,30 @@ fn a_picture_that_vanishes_while_training_is_named() {
         assert!(!outcome.path("run/final.safetensors").exists());
         outcome.tells("netc train --resume run");
         assert!(outcome.path("run/checkpoints/last.safetensors").exists());
-        assert_eq!(
-            outcome
-                .stderr
-                .contains("would change the order of the images"),
-            policy == "skip",
-            "{}",
-            outcome.stderr
-        );
+        outcome.tells("put it back as it was when the training began");
+        assert!(!outcome.stderr.contains("data.broken"), "{policy}");
     }
+}
+
+#[test]
+fn a_picture_that_is_found_broken_while_training_is_repaired_and_the_training_goes_on() {
+    // Without a mean pictures are not decoded beforehand, and only decoding finds what is wrong in the middle.
+    let whole = picture("4.png", 4 * 31 + 3);
+    let scribbled = |pictures: &Path| {
+        let mut bytes = whole.clone();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x55;
+        fs::write(pictures.join("cat/4.png"), bytes).unwrap();
+    };
+    let broken = folder_training(scribbled).set("data.mean", "none").run();
+    broken.fails("E0502", &["cat/4.png", "then `netc train --resume"]);
+    fs::write(broken.path("pictures/cat/4.png"), &whole).unwrap();
+    let again = Netc::new()
+        .current(&broken.path(""))
+        .args(["train", "--resume", "run"])
+        .run();
+    again.exits(0);
+    assert!(broken.path("run/final.safetensors").exists());
 }
 
 #[test]

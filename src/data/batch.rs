@@ -82,18 +82,19 @@ impl Order {
         if batch.saturating_mul(parts) <= images {
             return Ok(());
         }
-        let most = images / parts;
         let (message, help) = if parts == 1 {
             (
                 format!(
                     "`train.batch = {batch}` is larger than the training set of {images} images"
                 ),
-                format!("write `batch = {most}` or less"),
+                format!("write `batch = {images}` or less"),
             )
         } else {
-            let help = match most {
-                0 => format!("write `accumulate = {}` or less", images / batch.max(1)),
-                _ => format!("write `batch = {most}` or less, or a smaller `accumulate`"),
+            // What leaves a step with an image at least; one of the two alone may not do.
+            let help = match (images / parts, images / batch.max(1)) {
+                (0, 0) => format!("write `batch = {images}` or less, and `accumulate = 1`"),
+                (0, most) => format!("write `accumulate = {most}` or less"),
+                (most, _) => format!("write `batch = {most}` or less, or a smaller `accumulate`"),
             };
             (
                 format!(
@@ -327,6 +328,28 @@ mod tests {
                 (problem.code, problem.help.as_deref()),
                 (Code::E0405, Some("write `batch = 5` or less"))
             );
+        }
+    }
+
+    #[test]
+    fn what_is_advised_instead_of_a_large_step_can_be_done() {
+        const LARGE: usize = i32::MAX as usize;
+        for (batch, parts, help) in [
+            (
+                LARGE,
+                LARGE,
+                "write `batch = 10` or less, and `accumulate = 1`",
+            ),
+            (3, LARGE, "write `accumulate = 3` or less"),
+            (10, 11, "write `accumulate = 1` or less"),
+            (
+                LARGE,
+                4,
+                "write `batch = 2` or less, or a smaller `accumulate`",
+            ),
+        ] {
+            let problem = Order::check(batch, parts, 10).unwrap_err();
+            assert_eq!(problem.help.as_deref(), Some(help), "{batch} x {parts}");
         }
     }
 }

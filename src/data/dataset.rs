@@ -28,6 +28,8 @@ pub struct Dataset {
     pub(super) chosen: Option<Arc<[u32]>>,
     /// Whether images that cannot be read are left out.
     pub(super) skips: bool,
+    /// Whether a training has begun with these images.
+    pub(super) begun: bool,
     pub(super) broken: Vec<Diagnostic>,
     pub(super) broken_files: Vec<String>,
 }
@@ -53,6 +55,7 @@ impl Dataset {
             images,
             chosen: None,
             skips: false,
+            begun: false,
             broken: Vec::new(),
             broken_files: Vec::new(),
         }
@@ -137,6 +140,12 @@ impl Dataset {
     /// Their files, relative to the set's folder, as [`Dataset::leave_out`] takes them.
     pub fn broken_files(&self) -> &[String] {
         &self.broken_files
+    }
+
+    /// From now on the images are those of a training: one that can no longer be read has to be put back, for it can neither
+    /// be removed nor be left out any more.
+    pub fn begin(&mut self) {
+        self.begun = true;
     }
 
     /// Writes image `index` as 8-bit pixels `[channels, height, width]`. May be called from many threads at once.

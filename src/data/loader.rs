@@ -227,8 +227,8 @@ impl Work {
             .min_by_key(|(place, _)| *place);
         match fault {
             None => Ok(batch),
-            Some((_, fault)) if self.set.skips => Err(fault.help(
-                "it could be read when the training began, and leaving it out now would change the order of the images: put it back, and go on from the last checkpoint",
+            Some((_, fault)) if self.set.begun => Err(fault.help(
+                "repair it, or put it back as it was when the training began: then `netc train --resume RUN` goes on; leaving it out now would change the order of the images",
             )),
             Some((_, fault)) => Err(fault),
         }

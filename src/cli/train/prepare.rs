@@ -218,6 +218,9 @@ impl Prepared {
             config.train.seed,
         )
         .map_err(|fault| config.point("train.batch", fault))?;
+        for set in [Some(&mut train), validation.as_mut(), Some(&mut test)] {
+            set.into_iter().for_each(Dataset::begin);
+        }
         Ok(Some(Self {
             network,
             config,

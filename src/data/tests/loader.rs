@@ -167,7 +167,7 @@ fn a_fault_comes_at_its_step_and_is_the_first_of_the_batch() {
         broken: vec![0],
         ..Faulty::default()
     });
-    set.skips = true;
+    set.begin();
     let mut loader = Loader::<f32>::new(&preparation(&set, 1), 4, 0..25, fours);
     let help = loader.next_batch().unwrap_err().help.unwrap();
     assert!(help.contains("would change the order"), "{help}");
