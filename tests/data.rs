@@ -228,6 +228,25 @@ fn a_picture_that_is_found_broken_while_training_is_repaired_and_the_training_go
 }
 
 #[test]
+fn a_picture_that_was_cut_off_is_found_before_the_first_step() {
+    for (file, key, value) in [
+        ("pictures/cat/4.png", "data.mean", "none"),
+        ("pictures/cat/3.jpg", "data.mean", "none"),
+        ("tests/cat/4.png", "data.test", "tests"),
+        ("tests/cat/3.jpg", "data.test", "tests"),
+    ] {
+        let cut = |pictures: &Path| {
+            let bytes = picture(file, 1);
+            let place = pictures.with_file_name(file);
+            write(&place, &bytes[..bytes.len() - 5]);
+        };
+        let outcome = folder_training(cut).set(key, value).run();
+        outcome.fails("E0502", &["before the end of the image"]);
+        assert!(!outcome.path("run").exists(), "{file}");
+    }
+}
+
+#[test]
 fn pictures_in_memory_are_read_once() {
     let netc = folder_training(|_| ()).set("train.epochs", 1_000_000);
     let folder = netc.folder().join("pictures");
@@ -264,7 +283,7 @@ fn broken_pictures_are_counted_and_listed_or_stop_everything() {
     }
     assert!(!skipped.stderr.contains("9.jpg"), "{}", skipped.stderr);
     for mean in ["pixel", "none"] {
-        // Without a mean the training images are not looked at, but the test images are.
+        // Without a mean images are not decoded, but looked at.
         let stopped = folder_training(spoil).set("data.mean", mean).run();
         stopped.fails("E0502", &["cat/3.jpg"]);
         assert!(

@@ -4,14 +4,14 @@
 //! takes a file that was cut off as if the rest were grey; a training must not learn that, so pictures are walked through
 //! before they are decoded. What is not plain colour or grey is left to crate image.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-
 use memchr::memchr;
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
+
+/// The end-of-image marker, the last bytes of nearly every whole file.
+pub(super) const END: [u8; 2] = [0xFF, 0xD9];
 
 /// Crate image's limit of a decoded picture, in bytes.
 const LARGEST: usize = 512 << 20;
@@ -41,17 +41,6 @@ pub(super) fn decode(bytes: &[u8], channels: usize, out: &mut Vec<u8>) -> Option
     out.resize(size, 0);
     decoder.decode_into(out).ok()?;
     Some((height, width))
-}
-
-/// Whether a file's last two bytes are the end-of-image marker, as those of nearly every whole file are.
-pub(super) fn ends(file: &mut File) -> io::Result<bool> {
-    let mut last = [0; 2];
-    if file.seek(SeekFrom::End(0))? < 2 {
-        return Ok(false);
-    }
-    file.seek(SeekFrom::End(-2))?;
-    file.read_exact(&mut last)?;
-    Ok(last == [0xFF, 0xD9])
 }
 
 /// The byte where a JPEG file ends too early, that is without its end-of-image marker; `None` where it is whole.

@@ -21,6 +21,7 @@ mod jpeg;
 pub mod loader;
 pub mod mean;
 pub mod picture;
+mod png;
 mod resize;
 mod split;
 mod survey;

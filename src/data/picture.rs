@@ -7,14 +7,14 @@
 //! torchvision's folders do.
 
 use std::fs::File;
-use std::io::{Cursor, Read, Seek};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::augment::pick;
 use super::resize::resize;
-use super::{jpeg, missing};
+use super::{jpeg, missing, png};
 use crate::config::Data;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::unreadable;
@@ -251,9 +251,7 @@ pub(super) fn decode<'a>(
         .read_to_end(file)
         .map_err(|error| failed(path, &error))?;
     let format = format(path, file)?;
-    if format == ImageFormat::Jpeg {
-        whole(path, file)?;
-    }
+    whole(path, format, file)?;
     let channels = fit.channels();
     let fast = if format == ImageFormat::Jpeg {
         jpeg::decode(file, channels, decoded)
@@ -337,8 +335,7 @@ pub(super) fn header(path: &Path) -> Result<Header, Diagnostic> {
     }
 }
 
-/// Looks whether a file can be opened and is a picture of a size that fits, and whether a JPEG has its end, without
-/// decoding it.
+/// Looks whether a file can be opened, is a picture of a size that fits, and has its end, without decoding it.
 ///
 /// # Errors
 /// Those of [`read`].
@@ -346,17 +343,31 @@ pub(super) fn look(path: &Path, fit: &Fit) -> Result<(), Diagnostic> {
     let header = header(path)?;
     let (height, width) = header.sides;
     fit.checked(height, width, path)?;
+    let end: &[u8] = match header.format {
+        ImageFormat::Jpeg => &jpeg::END,
+        _ => &png::END,
+    };
     let mut file = open(path)?;
-    if header.format != ImageFormat::Jpeg
-        || jpeg::ends(&mut file).map_err(|error| failed(path, &error))?
-    {
+    if ends(&mut file, end).map_err(|error| failed(path, &error))? {
         return Ok(());
     }
     // Something stands after the end, or there is none.
     let mut bytes = Vec::new();
     let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
     read.map_err(|error| failed(path, &error))?;
-    whole(path, &bytes)
+    whole(path, header.format, &bytes)
+}
+
+/// Whether these are a file's last bytes.
+fn ends(file: &mut File, end: &[u8]) -> io::Result<bool> {
+    let size = file.seek(SeekFrom::End(0))?;
+    let Some(start) = size.checked_sub(end.len() as u64) else {
+        return Ok(false);
+    };
+    file.seek(SeekFrom::Start(start))?;
+    let mut last = Vec::with_capacity(end.len());
+    file.take(end.len() as u64).read_to_end(&mut last)?;
+    Ok(last == end)
 }
 
 fn open(path: &Path) -> Result<File, Diagnostic> {
@@ -364,7 +375,7 @@ fn open(path: &Path) -> Result<File, Diagnostic> {
 }
 
 /// E0501 or E0901.
-fn failed(path: &Path, error: &std::io::Error) -> Diagnostic {
+fn failed(path: &Path, error: &io::Error) -> Diagnostic {
     unreadable(path, error).help(REMEDY)
 }
 
@@ -383,9 +394,13 @@ fn reader(bytes: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {
     ImageReader::with_format(Cursor::new(bytes), format)
 }
 
-/// Whether a JPEG file goes to its end.
-fn whole(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
-    match jpeg::cut_off(bytes) {
+/// Whether a file goes to its end.
+fn whole(path: &Path, format: ImageFormat, bytes: &[u8]) -> Result<(), Diagnostic> {
+    let cut_off = match format {
+        ImageFormat::Jpeg => jpeg::cut_off(bytes),
+        _ => png::cut_off(bytes),
+    };
+    match cut_off {
         None => Ok(()),
         Some(byte) => Err(broken(
             path,

@@ -53,14 +53,14 @@ struct Look {
 impl Dataset {
     /// Looks at every image of a training set once, before the order of the images is made: computes the mean, fills the
     /// cache, and finds broken pictures, which stop the command or are left out (`data.broken`). Where no mean is asked for
-    /// and none may be left out there is nothing to do.
+    /// and none may be left out they are not decoded, as in [`Dataset::check`].
     ///
     /// # Errors
     /// E0501, E0502, E0503 or E0901 for the first image in the order of files that stops the command; E0505 a class whose
     /// every picture is broken.
     pub fn survey(&mut self, of: MeanOf, survey: &Survey<'_>) -> Result<Mean, Diagnostic> {
         if of == MeanOf::None && !self.skips {
-            return Ok(Mean::None);
+            return self.check(survey).map(|()| Mean::None);
         }
         let size = self.shape.elements();
         let start = || Look {
@@ -84,7 +84,7 @@ impl Dataset {
     }
 
     /// Looks at every picture of a test set once, so that a broken one is found before the first step: decoded where broken
-    /// ones are left out, otherwise as far as its header and, of a JPEG, its end. Sets in memory were looked at as they
+    /// ones are left out, otherwise as far as its header and its end. Sets in memory were looked at as they
     /// were opened.
     ///
     /// # Errors

@@ -151,8 +151,27 @@ fn broken_pictures() -> Vec<(&'static str, Vec<u8>)> {
         ("cut.png", png[..png.len() / 2].to_vec()),
         ("scribbled.png", scribbled),
         ("empty.jpg", Vec::new()),
+        ("end.png", png[..png.len() - 1].to_vec()),
         ("text.png", b"hello".to_vec()),
     ]
+}
+
+#[test]
+fn files_that_were_cut_off_are_found_without_decoding_and_others_pass() {
+    let check = |name: &str, bytes: &[u8]| {
+        let folder = class_folder();
+        write(folder.path(), &format!("cat/{name}"), bytes);
+        surveyed(folder.path(), Part::Test, &Data::default(), None)
+    };
+    for (name, form) in [("x.jpg", ImageFormat::Jpeg), ("x.png", ImageFormat::Png)] {
+        let mut whole = encoded(&gradient(8, 8), form);
+        for end in [whole.len() - 1, whole.len() - 3] {
+            fails(check(name, &whole[..end]), Code::E0502, &end.to_string());
+        }
+        assert_eq!(check(name, &whole).unwrap().len(), 4);
+        whole.extend(b"what some camera has added");
+        assert_eq!(check(name, &whole).unwrap().len(), 4);
+    }
 }
 
 #[test]
