@@ -308,6 +308,25 @@ fn broken_pictures_are_counted_and_listed_or_stop_everything() {
 }
 
 #[test]
+fn a_line_of_pixels_takes_no_memory_of_what_it_would_be_resized_to() {
+    // The longer one would become 256 rows of 15 million pixels.
+    let netc = Netc::new().args(["bench", "--seconds", "0", "--data", "lines", "--json"]);
+    for (name, width) in [("a.png", 4000), ("b.png", 60_000)] {
+        let line = image::GrayImage::from_fn(width, 1, |x, _| image::Luma([x as u8]));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        line.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        write(&netc.folder().join("lines/a").join(name), bytes.get_ref());
+    }
+    let netc = netc.set("data.resize", 256).set("data.crop", 227);
+    let report = netc.run().json();
+    assert_eq!(report["images"], 2);
+    if cfg!(target_os = "linux") {
+        let peak = report["peak_resident_bytes"].as_u64().unwrap();
+        assert!(peak < 200 << 20, "{peak} bytes");
+    }
+}
+
+#[test]
 fn bench_measures_data_alone() {
     let netc = |arguments: &[&str]| {
         let made = folder_training(|_| ());

@@ -101,7 +101,6 @@ impl Cache {
     }
 
     /// Whether pictures are kept.
-    #[cfg(test)]
     pub(super) fn is_on(&self) -> bool {
         self.kept
             .get()

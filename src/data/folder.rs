@@ -80,7 +80,7 @@ impl Streamed {
         for i in 0..sample {
             let path = self.files.path(i * count / sample);
             if let Ok(header) = picture::header(&path) {
-                bytes += self.fit.stored(header.sides) as u64;
+                bytes += self.fit.stored(&header) as u64;
                 read += 1;
             }
         }
@@ -106,9 +106,15 @@ impl Images for Streamed {
         {
             return Ok(());
         }
-        let picture = picture::decode(&self.files.path(index), &self.fit, scratch)?;
-        self.fit.cut(&picture, crop, pixels);
-        self.cache.keep(index, &picture);
+        let decoded = picture::decode(&self.files.path(index), &self.fit, scratch)?;
+        if self.cache.is_on() && decoded.is_kept() {
+            decoded.whole(|picture| {
+                self.fit.cut(picture, crop, pixels);
+                self.cache.keep(index, picture);
+            });
+        } else {
+            decoded.cut(&self.fit, crop, pixels);
+        }
         Ok(())
     }
 

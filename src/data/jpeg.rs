@@ -16,8 +16,8 @@ pub(super) const END: [u8; 2] = [0xFF, 0xD9];
 /// Crate image's limit of a decoded picture, in bytes.
 const LARGEST: usize = 512 << 20;
 
-/// Decodes colours for three channels, or grey for one, into `[height, width, channels]`, and gives height and width; the
-/// same pixels as crate image's, which has the same decoder. Nothing where the file is of another kind or broken: crate
+/// Decodes colours for three channels, and grey, into `[height, width, channels]`, and gives height and width; the same
+/// pixels as crate image's, which has the same decoder. Nothing where the file is of another kind or broken: crate
 /// image knows what to do or to say.
 pub(super) fn decode(bytes: &[u8], channels: usize, out: &mut Vec<u8>) -> Option<(usize, usize)> {
     let options = DecoderOptions::default()
@@ -28,14 +28,14 @@ pub(super) fn decode(bytes: &[u8], channels: usize, out: &mut Vec<u8>) -> Option
     decoder.decode_headers().ok()?;
     let space = match (decoder.input_colorspace()?, channels) {
         (ColorSpace::YCbCr | ColorSpace::RGB, 3) => ColorSpace::RGB,
-        (ColorSpace::Luma, 1) => ColorSpace::Luma,
+        (ColorSpace::Luma, _) => ColorSpace::Luma,
         _ => return None,
     };
     let options = decoder.options().jpeg_set_out_colorspace(space);
     decoder.set_options(options);
     let (width, height) = decoder.dimensions()?;
     let size = decoder.output_buffer_size()?;
-    if size > LARGEST || size != height * width * channels {
+    if size > LARGEST || size != height * width * space.num_components() {
         return None;
     }
     out.resize(size, 0);

@@ -1,16 +1,18 @@
 //! One picture file: decoded, made grey or colour, resized, cropped.
 //!
-//! Owns: [`Fit`], how pictures of any size become the network's input, [`read`], and the two halves of it that folders
-//! take apart to keep what lies between: [`decode`] to a resized picture, [`Fit::cut`] out of it. Used by folders and by
-//! `predict`. Grey is crate image's luma (Rec. 709: 0.2126 R + 0.7152 G + 0.0722 B), an alpha channel is dropped, 16 bits
+//! Owns: [`Fit`], how pictures of any size become the network's input, [`read`], and the parts of it that folders
+//! take apart to keep what lies between: [`decode`], [resizing](Decoded::whole), [`Fit::cut`]. Where nothing is kept only
+//! what is cut out is resized, so that memory is bounded by the decoded picture, whatever its sides. Used by folders and by
+//! `predict`. A grey picture stays one channel until it is cut. Grey is crate image's luma (Rec. 709: 0.2126 R + 0.7152 G + 0.0722 B), an alpha channel is dropped, 16 bits
 //! are reduced to 8, resizing is bilinear with antialiasing (as torchvision's). EXIF orientation is ignored, as
 //! torchvision's folders do.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use image::{ImageDecoder, ImageFormat, ImageReader};
 
 use super::augment::pick;
 use super::resize::resize;
@@ -120,10 +122,16 @@ impl Fit {
         }
     }
 
-    /// The bytes of a decoded and resized picture whose file has these sides.
-    pub(super) fn stored(&self, (height, width): (usize, usize)) -> usize {
-        let (tall, wide) = self.scaled(height, width);
-        self.channels() * tall * wide
+    /// The bytes that are kept of a picture whose file has this header.
+    pub(super) fn stored(&self, header: &Header) -> usize {
+        let (height, width) = header.sides;
+        let to = self.scaled(height, width);
+        let channels = if header.colour { self.channels() } else { 1 };
+        if is_kept(header.sides, to) {
+            channels * to.0 * to.1
+        } else {
+            0
+        }
     }
 
     fn channels(&self) -> usize {
@@ -163,15 +171,12 @@ impl Fit {
         Err(Diagnostic::error(Code::E0503, message).help(help))
     }
 
-    /// Writes the part of a decoded picture that the network sees as `[channels, height, width]`: where the two random
+    /// Writes the part of a resized picture that the network sees as `[channels, height, width]`: where the two random
     /// words say, otherwise the centre.
     pub(super) fn cut(&self, picture: &Picture<'_>, crop: Option<[u32; 2]>, pixels: &mut [u8]) {
-        let [channels, height, width] = self.shape.dimensions();
-        let (down, right) = (picture.height - height, picture.width - width);
-        let (top, left) = match crop {
-            Some([row, column]) => (pick(row, down + 1), pick(column, right + 1)),
-            None => (down / 2, right / 2),
-        };
+        let [_, height, width] = self.shape.dimensions();
+        let (top, left) = place((picture.height, picture.width), (height, width), crop);
+        let channels = picture.channels();
         let plane = height * width;
         let rows = picture.pixels.chunks_exact(picture.width * channels);
         let rows = rows
@@ -179,8 +184,12 @@ impl Fit {
             .take(height)
             .map(|row| &row[left * channels..][..width * channels]);
         if channels == 1 {
-            for (row, out) in rows.zip(pixels.chunks_exact_mut(width)) {
+            let (grey, others) = pixels.split_at_mut(plane);
+            for (row, out) in rows.zip(grey.chunks_exact_mut(width)) {
                 out.copy_from_slice(row);
+            }
+            for other in others.chunks_exact_mut(plane) {
+                other.copy_from_slice(grey);
             }
             return;
         }
@@ -199,15 +208,101 @@ impl Fit {
     }
 }
 
-/// A decoded and resized picture: rows of pixels, each of the network's channels.
+/// The first row and column of what is cut out of an image: where the two random words say, otherwise the centre.
+pub(super) fn place(
+    (tall, wide): (usize, usize),
+    (height, width): (usize, usize),
+    crop: Option<[u32; 2]>,
+) -> (usize, usize) {
+    let (down, right) = (tall - height, wide - width);
+    match crop {
+        Some([row, column]) => (pick(row, down + 1), pick(column, right + 1)),
+        None => (down / 2, right / 2),
+    }
+}
+
+/// Pixels of a resized picture that is kept, at most.
+const MOST_KEPT: usize = 1 << 26;
+
+/// How many times longer than its shorter side a resized picture that is kept may be: of a line of pixels that becomes
+/// millions of them, an image needs few.
+const LONGEST_KEPT: usize = 64;
+
+/// Whether a picture is kept whole, resized from these sides to those.
+fn is_kept(from: (usize, usize), to: (usize, usize)) -> bool {
+    let (short, long) = (to.0.min(to.1), to.0.max(to.1));
+    from == to || (short * long <= MOST_KEPT && long <= LONGEST_KEPT * short)
+}
+
+/// A picture's pixels, row by row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Picture<'a> {
     /// Rows.
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// `[height, width, channels]`.
+    /// `[height, width, channels]`; one channel is grey, whatever the network's input.
     pub pixels: &'a [u8],
+}
+
+impl Picture<'_> {
+    fn channels(&self) -> usize {
+        self.pixels.len() / (self.height * self.width)
+    }
+}
+
+/// A decoded picture, and the sides that it is resized to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Decoded<'a> {
+    picture: Picture<'a>,
+    to: (usize, usize),
+}
+
+impl Decoded<'_> {
+    fn sides(&self) -> (usize, usize) {
+        (self.picture.height, self.picture.width)
+    }
+
+    fn part(&self, rows: Range<usize>, columns: Range<usize>) -> Vec<u8> {
+        let Picture { pixels, .. } = self.picture;
+        let (part, channels) = ((rows, columns), self.picture.channels());
+        resize(pixels, self.sides(), self.to, part, channels)
+    }
+
+    /// Whether it is worth keeping resized, as a whole.
+    pub fn is_kept(&self) -> bool {
+        is_kept(self.sides(), self.to)
+    }
+
+    /// Shows the whole resized picture.
+    pub fn whole(&self, see: impl FnOnce(&Picture<'_>)) {
+        if self.to == self.sides() {
+            return see(&self.picture);
+        }
+        let (height, width) = self.to;
+        let pixels = &self.part(0..height, 0..width);
+        see(&Picture {
+            height,
+            width,
+            pixels,
+        });
+    }
+
+    /// [`Fit::cut`] of the resized picture, of which only that is computed.
+    pub fn cut(&self, fit: &Fit, crop: Option<[u32; 2]>, pixels: &mut [u8]) {
+        if self.to == self.sides() {
+            return fit.cut(&self.picture, crop, pixels);
+        }
+        let [_, height, width] = fit.shape.dimensions();
+        let (top, left) = place(self.to, (height, width), crop);
+        let part = &self.part(top..top + height, left..left + width);
+        let picture = Picture {
+            height,
+            width,
+            pixels: part,
+        };
+        fit.cut(&picture, None, pixels);
+    }
 }
 
 /// Buffers of one reader, used again for every picture.
@@ -227,15 +322,15 @@ pub struct Scratch {
 /// E0901 an unreadable file.
 pub fn read(path: &Path, fit: &Fit, pixels: &mut [u8]) -> Result<(), Diagnostic> {
     let mut scratch = Scratch::default();
-    let picture = decode(path, fit, &mut scratch).map_err(|fault| match fault.code {
+    let decoded = decode(path, fit, &mut scratch).map_err(|fault| match fault.code {
         Code::E0501 => missing(path),
         _ => fault,
     })?;
-    fit.cut(&picture, None, pixels);
+    decoded.cut(fit, None, pixels);
     Ok(())
 }
 
-/// Reads a picture file as far as the crop.
+/// Reads a picture file as far as resizing.
 ///
 /// # Errors
 /// Those of [`read`].
@@ -243,7 +338,7 @@ pub(super) fn decode<'a>(
     path: &Path,
     fit: &Fit,
     scratch: &'a mut Scratch,
-) -> Result<Picture<'a>, Diagnostic> {
+) -> Result<Decoded<'a>, Diagnostic> {
     let Scratch { file, decoded, .. } = scratch;
     file.clear();
     let mut opened = open(path)?;
@@ -265,26 +360,21 @@ pub(super) fn decode<'a>(
             .decode()
             .map_err(|error| broken(path, &error.to_string()))?;
         let sides = (picture.height() as usize, picture.width() as usize);
-        *decoded = if channels == 1 {
-            grey(picture)
+        *decoded = if channels == 1 || !picture.color().has_color() {
+            picture.into_luma8().into_raw()
         } else {
             picture.into_rgb8().into_raw()
         };
         sides
     };
-    let (tall, wide) = fit.checked(height, width, path)?;
-    if (tall, wide) != (height, width) {
-        *decoded = resize(decoded, (height, width), (tall, wide), channels);
-    }
-    Ok(Picture {
-        height: tall,
-        width: wide,
-        pixels: decoded,
+    Ok(Decoded {
+        to: fit.checked(height, width, path)?,
+        picture: Picture {
+            height,
+            width,
+            pixels: decoded,
+        },
     })
-}
-
-fn grey(picture: DynamicImage) -> Vec<u8> {
-    picture.into_luma8().into_raw()
 }
 
 /// What to do about a picture in a folder.

@@ -373,6 +373,84 @@ fn a_picture_is_the_same_whether_kept_or_read_again() {
 }
 
 #[test]
+fn a_crop_is_the_same_whether_the_whole_picture_is_resized_or_only_that_part() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, width, height) in [("a", 60, 40), ("b", 30, 30), ("c", 20, 90)] {
+        let picture = encoded(&gradient(width, height), ImageFormat::Png);
+        write(folder.path(), &format!("a/{name}.png"), &picture);
+    }
+    // A line of pixels: as a whole it would become 40 million.
+    let line = encoded(&gradient(2000, 1), ImageFormat::Png);
+    write(folder.path(), "a/line.png", &line);
+    for channels in [1, 3] {
+        let with = |cache| Data {
+            cache,
+            resize: Some(30),
+            crop: Some(24),
+            ..Data::default()
+        };
+        let input = Some(Shape::image(channels, 24, 24));
+        let kept = surveyed(folder.path(), Part::Train, &with(Cache::Auto), input).unwrap();
+        let read = surveyed(folder.path(), Part::Train, &with(Cache::Never), input).unwrap();
+        let augmentation = Augmentation::of(&with(Cache::Auto), 1);
+        let image = |set: &Dataset, index: usize, draw: &Draw| {
+            let mut pixels = vec![0; set.shape().elements()];
+            set.load_varied(index, draw, &mut Scratch::default(), &mut pixels)
+                .unwrap();
+            pixels
+        };
+        for step in 0..50 {
+            let draw = augmentation.draw(step, 0);
+            for index in 0..4 {
+                let (one, other) = (image(&kept, index, &draw), image(&read, index, &draw));
+                assert!(one == other, "{channels} channels, step {step}: {index}");
+            }
+        }
+        fs::rename(folder.path().join("a"), folder.path().join("b")).unwrap();
+        let mut pixels = vec![0; 24 * 24 * channels];
+        assert!(kept.load(1, &mut pixels).is_ok(), "kept");
+        assert!(kept.load(3, &mut pixels).is_err(), "the line is not");
+        fs::rename(folder.path().join("b"), folder.path().join("a")).unwrap();
+    }
+}
+
+#[test]
+fn grey_pictures_become_colours_as_crate_image_makes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let value = |x: u32, y: u32| (x * 7919 + y * 104_729) as u16;
+    let deep = image::ImageBuffer::<Luma<u16>, _>::from_fn(40, 30, |x, y| Luma([value(x, y)]));
+    let clear = image::ImageBuffer::<image::LumaA<u16>, _>::from_fn(40, 30, |x, y| {
+        image::LumaA([value(y, x), value(x, y)])
+    });
+    let deep = DynamicImage::from(deep);
+    let clear = DynamicImage::from(clear);
+    let pictures = [
+        ("a.png", deep.clone()),
+        ("b.png", clear.clone()),
+        ("c.png", DynamicImage::from(clear.to_luma_alpha8())),
+        ("d.png", DynamicImage::from(deep.to_luma8())),
+        ("e.jpg", DynamicImage::from(deep.to_luma8())),
+    ];
+    for (name, picture) in &pictures {
+        let form = if name.ends_with("png") {
+            ImageFormat::Png
+        } else {
+            ImageFormat::Jpeg
+        };
+        write(folder.path(), &format!("a/{name}"), &encoded(picture, form));
+    }
+    let set = train(folder.path(), Some(Shape::image(3, 30, 40))).unwrap();
+    for (index, (name, _)) in pictures.iter().enumerate() {
+        let whole = image::open(folder.path().join("a").join(name)).unwrap();
+        let colours = whole.into_rgb8();
+        let expected: Vec<u8> = (0..3)
+            .flat_map(|c| colours.pixels().map(|p| p.0[c]).collect::<Vec<_>>())
+            .collect();
+        assert!(image(&set, index) == expected, "{name}");
+    }
+}
+
+#[test]
 fn crops_lie_within_the_picture_and_reach_its_corners() {
     let folder = tempfile::tempdir().unwrap();
     write(
