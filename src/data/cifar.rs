@@ -2,13 +2,13 @@
 //!
 //! Owns: finding the files by their names, telling the two forms apart, and saying at which byte one is broken. The form
 //! (Krizhevsky's CIFAR page): a label byte, in CIFAR-100 a coarse and a fine one of which the fine one is the class, then
-//! 1024 bytes each of red, green and blue, row by row. Classes have names where the list of names lies beside the files.
+//! 1024 bytes each of red, green and blue, row by row. Files may be gzipped. Classes have names where the list of names lies beside the files.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::idx::{broken, open_reader};
+use super::idx::{Unpacked, broken, open_reader};
 use super::{Dataset, Naming, Part, check_present, check_shape};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::{self, unreadable};
@@ -59,23 +59,30 @@ impl Form {
 /// Bytes of an image.
 const PIXELS: usize = 3 * 32 * 32;
 
-/// The files of a part that are in a folder, in order.
-fn files(folder: &Path, form: Form, part: Part) -> Vec<PathBuf> {
-    let names: Vec<String> = match (form, part) {
+/// The names of a part's files, in order.
+fn names_of(form: Form, part: Part) -> Vec<String> {
+    match (form, part) {
         (Form::Ten, Part::Train) => (1..=5).map(|n| format!("data_batch_{n}.bin")).collect(),
         (Form::Ten, Part::Test) => vec!["test_batch.bin".into()],
         (Form::Hundred, Part::Train) => vec!["train.bin".into()],
         (Form::Hundred, Part::Test) => vec!["test.bin".into()],
+    }
+}
+
+/// A part's files in a folder, gzipped or not, each where it is there.
+fn files(folder: &Path, form: Form, part: Part) -> Vec<Option<PathBuf>> {
+    let find = |name: String| {
+        let paths = ["", ".gz"].map(|end| folder.join(format!("{name}{end}")));
+        paths.into_iter().find(|path| path.is_file())
     };
-    let paths = names.iter().map(|name| folder.join(name));
-    paths.filter(|path| path.is_file()).collect()
+    names_of(form, part).into_iter().map(find).collect()
 }
 
 fn form_of_folder(folder: &Path) -> Option<Form> {
     [Form::Ten, Form::Hundred].into_iter().find(|&form| {
         [Part::Train, Part::Test]
             .into_iter()
-            .any(|part| !files(folder, form, part).is_empty())
+            .any(|part| files(folder, form, part).iter().any(Option::is_some))
     })
 }
 
@@ -84,44 +91,66 @@ pub(super) fn is_folder(folder: &Path) -> bool {
     form_of_folder(folder).is_some()
 }
 
-/// Whether a path is a file in this form: `.bin`, unless it begins as an IDX file does and is of no fitting size.
+/// Whether a path is a file in this form: `.bin`, gzipped or not, unless it begins as an IDX file does and is of no fitting
+/// size.
 pub(super) fn is_file(path: &Path) -> bool {
-    if path.extension().is_none_or(|end| end != "bin") {
+    if Path::new(&plain_name(path))
+        .extension()
+        .is_none_or(|end| end != "bin")
+    {
         return false;
     }
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(3).read_to_end(&mut start));
-    let size = std::fs::metadata(path).map_or(0, |found| found.len() as usize);
-    let fits = [Form::Ten, Form::Hundred]
-        .iter()
-        .any(|form| size.is_multiple_of(form.record()));
-    read.is_err() || start != [0, 0, 8] || fits
+    let fits = || -> io::Result<bool> {
+        let mut file = Unpacked::new(File::open(path)?);
+        let mut start = Vec::new();
+        file.by_ref().take(3).read_to_end(&mut start)?;
+        if start != [0, 0, 8] {
+            return Ok(true);
+        }
+        let size = start.len() as u64 + io::copy(&mut file, &mut io::sink())?;
+        let records = |form: Form| size.is_multiple_of(form.record() as u64);
+        Ok(records(Form::Ten) || records(Form::Hundred))
+    };
+    // What cannot be read is told when it is opened.
+    fits().unwrap_or(true)
 }
 
-/// A part of a folder with CIFAR's file names.
+/// A file's name, without `.gz`.
+fn plain_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_suffix(".gz").unwrap_or(&name).to_owned()
+}
+
+/// A part of a folder with CIFAR's file names: the first ones of its files, without a gap.
 ///
 /// # Errors
-/// E0501 where the part's files are missing; those of [`read`].
+/// E0501 where the part's files are missing, or one before another; those of [`read`].
 pub(super) fn open_folder(
     folder: &Path,
     part: Part,
     input: Option<Shape>,
 ) -> Result<Dataset, Diagnostic> {
     let form = form_of_folder(folder).expect("internal error: a folder without CIFAR's files");
-    let files = files(folder, form, part);
-    if files.is_empty() {
+    let (names, mut files) = (names_of(form, part), files(folder, form, part));
+    let Some(last) = files.iter().rposition(Option::is_some) else {
         let message = format!("`{}` holds no {} images", folder.display(), part.name());
-        let name = match (form, part) {
-            (Form::Ten, Part::Train) => "data_batch_1.bin",
-            (Form::Ten, Part::Test) => "test_batch.bin",
-            (Form::Hundred, Part::Train) => "train.bin",
-            (Form::Hundred, Part::Test) => "test.bin",
-        };
-        return Err(
-            Diagnostic::error(Code::E0501, message).help(format!("the file is called `{name}`"))
+        let help = format!("the file is called `{0}` or `{0}.gz`", names[0]);
+        return Err(Diagnostic::error(Code::E0501, message).help(help));
+    };
+    files.truncate(last + 1);
+    if let Some(gap) = files.iter().position(Option::is_none) {
+        let message = format!(
+            "`{}` holds `{}`, but not `{}`",
+            folder.display(),
+            names[last],
+            names[gap]
         );
+        let help = "put the file there: a set may end with an earlier one, but lack none between";
+        return Err(Diagnostic::error(Code::E0501, message).help(help));
     }
-    read(folder, form, &files, part, input)
+    let files = files.into_iter().flatten();
+    let files = files.map(|path| contents(&path).map(|bytes| (path, bytes)));
+    read(folder, &folder.join(form.names()), form, files, part, input)
 }
 
 /// One file: the form by its name, else by its size, else by the names beside it, else CIFAR-10.
@@ -133,11 +162,9 @@ pub(super) fn open_file(
     part: Part,
     input: Option<Shape>,
 ) -> Result<Dataset, Diagnostic> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let size = std::fs::metadata(path)
-        .map_err(|error| unreadable(path, &error))?
-        .len() as usize;
-    let divides = |form: Form| size.is_multiple_of(form.record());
+    let name = plain_name(path);
+    let bytes = contents(path)?;
+    let divides = |form: Form| bytes.len().is_multiple_of(form.record());
     let form = if name.starts_with("data_batch") || name.starts_with("test_batch") {
         Form::Ten
     } else if name == "train.bin" || name == "test.bin" {
@@ -153,18 +180,38 @@ pub(super) fn open_file(
     } else {
         Form::Ten
     };
-    read(path, form, &[path.to_path_buf()], part, input)
+    let names = path.with_file_name(form.names());
+    let file = std::iter::once(Ok((path.to_path_buf(), bytes)));
+    read(path, &names, form, file, part, input)
 }
 
-/// Reads files whole, one after the other.
+/// A file's bytes, unpacked.
 ///
 /// # Errors
-/// E0502 broken file, E0503 where `input` is another shape, E0505 no images, or a class without any among the training
+/// E0501 no such file, E0502 gzip finds it damaged, E0901 it cannot be read.
+fn contents(path: &Path) -> Result<Vec<u8>, Diagnostic> {
+    let mut file = Unpacked::new(open_reader(path)?);
+    let mut bytes = Vec::new();
+    match (file.read_to_end(&mut bytes), file) {
+        (Ok(_), _) => Ok(bytes),
+        (Err(error), Unpacked::Gzip(_)) => {
+            let file = path.to_string_lossy();
+            Err(broken(&file, bytes.len(), &error.to_string()))
+        }
+        (Err(error), Unpacked::Plain(_)) => Err(unreadable(path, &error)),
+    }
+}
+
+/// Reads files whole, one after the other; the classes' names lie in `names_file`, where there are any.
+///
+/// # Errors
+/// Those of [`contents`]; E0502 broken file, E0503 where `input` is another shape, E0505 no images, or a class without any among the training
 /// images.
 fn read(
     name: &Path,
+    names_file: &Path,
     form: Form,
-    files: &[PathBuf],
+    files: impl Iterator<Item = Result<(PathBuf, Vec<u8>), Diagnostic>>,
     part: Part,
     input: Option<Shape>,
 ) -> Result<Dataset, Diagnostic> {
@@ -172,15 +219,16 @@ fn read(
     let shape = Shape::image(3, 32, 32);
     check_shape(&set, shape, input)?;
     let (mut labels, mut pixels) = (Vec::new(), Vec::new());
-    for path in files {
-        records(path, form, &mut labels, &mut pixels)?;
+    for file in files {
+        let (path, bytes) = file?;
+        records(&path, &bytes, form, &mut labels, &mut pixels)?;
     }
     let Some(&highest) = labels.iter().max() else {
         let message = format!("`{set}` holds no images");
         return Err(Diagnostic::error(Code::E0505, message)
             .help("give a set with at least one image of each class"));
     };
-    let (classes, naming) = match names(&files[0], form)? {
+    let (classes, naming) = match names(names_file, form)? {
         Some(names) => (names, Naming::NumberAndName),
         None => (
             (0..=highest).map(|label| label.to_string()).collect(),
@@ -201,14 +249,12 @@ fn read(
 /// E0502 a record that is cut off, or a label that is none.
 fn records(
     path: &Path,
+    bytes: &[u8],
     form: Form,
     labels: &mut Vec<u32>,
     pixels: &mut Vec<u8>,
 ) -> Result<(), Diagnostic> {
     let file = path.to_string_lossy();
-    let mut bytes = Vec::new();
-    let read = open_reader(path)?.read_to_end(&mut bytes);
-    read.map_err(|error| unreadable(path, &error))?;
     let (size, before) = (form.record(), form.label_bytes());
     if bytes.len() % size != 0 {
         let words = format!(
@@ -235,16 +281,15 @@ fn records(
     Ok(())
 }
 
-/// The classes' names, where their file lies beside.
+/// The classes' names, where their file is there.
 ///
 /// # Errors
 /// E0502 where there are more or fewer than there are classes; E0901 an unreadable file.
-fn names(beside: &Path, form: Form) -> Result<Option<Vec<String>>, Diagnostic> {
-    let path = beside.with_file_name(form.names());
+fn names(path: &Path, form: Form) -> Result<Option<Vec<String>>, Diagnostic> {
     if !path.is_file() {
         return Ok(None);
     }
-    let bytes = file::read(&path)?;
+    let bytes = file::read(path)?;
     let text = String::from_utf8_lossy(&bytes);
     let names: Vec<String> = text
         .lines()

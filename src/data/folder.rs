@@ -1,11 +1,13 @@
 //! A folder with a folder of JPEG and PNG files for each class.
 //!
 //! Owns: which files belong to which class, and in which order: classes are the folders by name, images the files by
-//! name within, both sorted by bytes; names that begin with a point, other files and deeper folders are left alone.
+//! name within, both sorted by bytes; names that begin with a point, other files, deeper folders and what is neither (a pipe,
+//! whose end would be waited for) are left alone. Names stand in lists, a line each, so that none may hold a line's end.
 //! What becomes of a single picture is in [`picture`]. Opening lists the files; they are read when they are asked for, and
 //! kept decoded where the cache has room for all. A file takes about 50 bytes of memory.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -137,8 +139,8 @@ impl Images for Streamed {
 /// data.
 ///
 /// # Errors
-/// E0503 sizes that do not fit, E0505 no class folder, or one without pictures, E0901 unreadable folder; with the headers
-/// E0501, E0502 and E0901 a file that cannot be read (unless `data.broken` skips it).
+/// E0502 a name with a control character, E0503 sizes that do not fit, E0505 no class folder, or one without pictures, E0901
+/// unreadable folder; with the headers E0501, E0502 and E0901 a file that cannot be read (unless `data.broken` skips it).
 pub(super) fn open(
     folder: &Path,
     data: &Data,
@@ -175,7 +177,7 @@ pub(super) fn open(
 /// The classes and all pictures, in order.
 ///
 /// # Errors
-/// E0505 no class folder, or one without pictures; E0901 unreadable folder.
+/// E0502 a name with a control character; E0505 no class folder, or one without pictures; E0901 unreadable folder.
 fn list(folder: &Path) -> Result<Files, Diagnostic> {
     let folders = sorted(folder, Wanted::Folders)?;
     if folders.is_empty() {
@@ -187,11 +189,15 @@ fn list(folder: &Path) -> Result<Files, Diagnostic> {
     let mut names = Vec::new();
     for class in folders {
         let path = folder.join(&class);
+        check_name(&path)?;
         let files = sorted(&path, Wanted::Pictures)?;
         if files.is_empty() {
             return Err(without_pictures(folder, &path));
         }
-        names.extend(files.into_iter().map(OsString::into_boxed_os_str));
+        for file in files {
+            check_name(&path.join(&file))?;
+            names.push(file.into_boxed_os_str());
+        }
         let end = names.len();
         classes.push(Class { name: class, end });
     }
@@ -202,6 +208,28 @@ fn list(folder: &Path) -> Result<Files, Diagnostic> {
         classes,
         names,
     })
+}
+
+/// Whether a name can stand on a line of its own.
+///
+/// # Errors
+/// E0502 where it holds a control character, a line's end for instance.
+fn check_name(path: &Path) -> Result<(), Diagnostic> {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    // No other byte of UTF-8 is one of these.
+    if !name.iter().any(u8::is_ascii_control) {
+        return Ok(());
+    }
+    let mut shown = String::new();
+    for letter in path.to_string_lossy().chars() {
+        if letter.is_control() {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    let message = format!("the name of `{shown}` holds a control character");
+    Err(Diagnostic::error(Code::E0502, message).help("rename it"))
 }
 
 fn without_pictures(folder: &Path, class: &Path) -> Diagnostic {
@@ -243,13 +271,16 @@ fn sorted(folder: &Path, wanted: Wanted) -> Result<Vec<OsString>, Diagnostic> {
                 continue;
             }
             // The kind is known without asking for each file, but for links.
-            let kind = entry.file_type()?;
-            let is_folder = if kind.is_symlink() {
-                entry.path().is_dir()
-            } else {
-                kind.is_dir()
+            let mut kind = Ok(entry.file_type()?);
+            if kind.as_ref().is_ok_and(FileType::is_symlink) {
+                kind = std::fs::metadata(entry.path()).map(|found| found.file_type());
+            }
+            let is_wanted = match (wanted, kind) {
+                (Wanted::Folders, kind) => kind.is_ok_and(|kind| kind.is_dir()),
+                // A link to nothing is a picture that cannot be read.
+                (Wanted::Pictures, kind) => kind.map_or(true, |kind| kind.is_file()),
             };
-            if is_folder == (wanted == Wanted::Folders) {
+            if is_wanted {
                 names.push(name);
             }
         }

@@ -5,7 +5,7 @@
 //! bytes. Whether a file is gzipped is seen from its first bytes, not from its name.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -216,9 +216,22 @@ struct Header<'a, R: Read, const N: usize> {
 }
 
 /// A file's bytes, unpacked where they are gzipped.
-enum Unpacked<R: Read> {
+pub(super) enum Unpacked<R: Read> {
     Plain(BufReader<R>),
     Gzip(Box<MultiGzDecoder<BufReader<R>>>),
+}
+
+impl<R: Read> Unpacked<R> {
+    /// Looks at the first bytes for whether they are gzipped.
+    pub(super) fn new(reader: R) -> Self {
+        let mut buffered = BufReader::new(reader);
+        let start = buffered.fill_buf();
+        if start.is_ok_and(|start| start.starts_with(&[0x1f, 0x8b])) {
+            Self::Gzip(Box::new(MultiGzDecoder::new(buffered)))
+        } else {
+            Self::Plain(buffered)
+        }
+    }
 }
 
 impl<R: Read> Read for Unpacked<R> {
@@ -236,14 +249,7 @@ impl<'a, R: Read, const N: usize> Header<'a, R, N> {
     /// # Errors
     /// E0502 where the magic number or a size is wrong.
     fn read(file: &'a str, reader: R, magic: Magic) -> Result<Self, Diagnostic> {
-        let mut buffered = BufReader::new(reader);
-        let gzipped = std::io::BufRead::fill_buf(&mut buffered)
-            .is_ok_and(|start| start.starts_with(&[0x1f, 0x8b]));
-        let mut rest = if gzipped {
-            Unpacked::Gzip(Box::new(MultiGzDecoder::new(buffered)))
-        } else {
-            Unpacked::Plain(buffered)
-        };
+        let mut rest = Unpacked::new(reader);
         let found = word(&mut rest, file, 0)?;
         if found != magic.0 {
             let words = format!(

@@ -181,6 +181,11 @@ pub fn open(
                 folder::open(path, data, input)
             }
         }
+        // The end of a pipe would be waited for.
+        Ok(found) if !found.is_file() => {
+            let message = format!("`{name}` is neither a file nor a folder");
+            Err(Diagnostic::error(Code::E0501, message).help("give the path of a file or a folder"))
+        }
         Ok(_) if cifar::is_file(path) => cifar::open_file(path, part, input),
         Ok(_) => idx::open_file(path, part, input),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing(path)),

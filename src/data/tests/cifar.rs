@@ -23,7 +23,7 @@ fn ten() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let all = records(10, false);
     write(folder.path(), "data_batch_1.bin", &all[..5 * 3073]);
-    write(folder.path(), "data_batch_3.bin", &all[5 * 3073..]);
+    write(folder.path(), "data_batch_2.bin", &all[5 * 3073..]);
     write(folder.path(), "test_batch.bin", &all[..3073]);
     folder
 }
@@ -54,12 +54,48 @@ fn cifar_10_is_its_batches_in_order() {
     other.align(set.classes()).unwrap();
     assert_eq!(other.labels(), [0]);
     // One file alone.
-    let alone = test(&folder.path().join("data_batch_3.bin")).unwrap();
+    let alone = test(&folder.path().join("data_batch_2.bin")).unwrap();
     assert_eq!((alone.len(), alone.labels()[0]), (15, 5));
     fs::remove_file(folder.path().join("test_batch.bin")).unwrap();
     fails(test(folder.path()), Code::E0501, "`test_batch.bin`");
     let wrong = train(folder.path(), Some(Shape::image(1, 28, 28)));
     fails(wrong, Code::E0503, "`input 3x32x32`");
+}
+
+#[test]
+fn cifar_files_may_be_gzipped_or_end_early_but_lack_none_between() {
+    let plain = ten();
+    let packed = tempfile::tempdir().unwrap();
+    for name in ["data_batch_1.bin", "data_batch_2.bin", "test_batch.bin"] {
+        let bytes = fs::read(plain.path().join(name)).unwrap();
+        write(packed.path(), &format!("{name}.gz"), &gzip(&bytes));
+    }
+    let (one, other) = (train(plain.path(), None), train(packed.path(), None));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!(one.fingerprint().unwrap(), other.fingerprint().unwrap());
+    assert_eq!(test(packed.path()).unwrap().len(), 1);
+    let alone = test(&packed.path().join("data_batch_2.bin.gz")).unwrap();
+    assert_eq!((alone.len(), alone.labels()[0]), (15, 5));
+    // Of another name, told by its size; and one that begins as an IDX file does.
+    let mut records = records(100, true);
+    records[..3].copy_from_slice(&[0, 0, 8]);
+    write(packed.path(), "b.bin.gz", &gzip(&records));
+    let set = test(&packed.path().join("b.bin.gz")).unwrap();
+    assert_eq!(set.labels()[99], 99);
+    let cut = gzip(&records);
+    write(packed.path(), "b.bin.gz", &cut[..cut.len() / 2]);
+    let broken = test(&packed.path().join("b.bin.gz"));
+    fails(broken, Code::E0502, "b.bin.gz` is broken at byte");
+
+    fs::remove_file(packed.path().join("data_batch_2.bin.gz")).unwrap();
+    assert_eq!(test(packed.path()).unwrap().len(), 1);
+    write(packed.path(), "data_batch_4.bin", b"");
+    let gap = fails(
+        train(packed.path(), None),
+        Code::E0501,
+        "but not `data_batch_2.bin`",
+    );
+    assert!(gap.message.contains("data_batch_4.bin"), "{gap}");
 }
 
 #[test]
@@ -125,7 +161,7 @@ fn broken_cifar_files_are_told_by_file_and_byte() {
         "byte 3073: label 10, expected one below 10",
     );
     write(folder.path(), "data_batch_1.bin", b"");
-    write(folder.path(), "data_batch_3.bin", b"");
+    write(folder.path(), "data_batch_2.bin", b"");
     fails(train(folder.path(), None), Code::E0505, "holds no images");
     write(folder.path(), "data_batch_1.bin", &good[3073..2 * 3073]);
     fails(

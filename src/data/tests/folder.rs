@@ -272,6 +272,39 @@ fn what_is_left_out_is_told_and_can_be_left_out_again() {
 }
 
 #[test]
+fn names_with_control_characters_are_refused() {
+    for (name, shown) in [
+        ("cat/a\nb.png", "cat/a\\nb.png"),
+        ("b\nird/a.png", "b\\nird"),
+        ("cat/\x1b[2J.jpg", "\\u{1b}[2J.jpg"),
+    ] {
+        let folder = class_folder();
+        write(folder.path(), name, b"broken");
+        let data = Data {
+            broken: Broken::Skip,
+            ..Data::default()
+        };
+        let set = surveyed(folder.path(), Part::Train, &data, None);
+        let fault = fails(set, Code::E0502, shown);
+        assert!(!fault.message.contains(char::is_control), "{fault}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_neither_a_file_nor_a_folder_is_left_alone() {
+    let folder = class_folder();
+    let pipe = folder.path().join("cat/pipe.jpg");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    std::os::unix::fs::symlink(&pipe, folder.path().join("dog/link.png")).unwrap();
+    let socket = folder.path().join("dog/socket.png");
+    let _open = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    assert_eq!(train(folder.path(), None).unwrap().len(), 3);
+    fails(train(&pipe, None), Code::E0501, "neither a file nor");
+}
+
+#[test]
 fn the_first_broken_picture_is_told_whatever_the_threads() {
     let folder = class_folder();
     for n in 0..80 {
