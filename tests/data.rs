@@ -247,6 +247,26 @@ fn a_picture_that_was_cut_off_is_found_before_the_first_step() {
 }
 
 #[test]
+fn pictures_with_other_contents_under_the_same_names_are_no_longer_those_of_the_run() {
+    let trained = folder_training(|_| ()).run();
+    trained.exits(0);
+    let resume = || {
+        let netc = Netc::new().current(&trained.path(""));
+        netc.args(["train", "--resume", "run"])
+            .set("train.epochs", 3)
+            .run()
+    };
+    let file = trained.path("pictures/cat/2.png");
+    let mut other = picture("2.png", 1);
+    other.extend(fs::read(&file).unwrap());
+    fs::write(&file, other).unwrap();
+    resume().fails("E0506", &["pictures"]);
+    // Written anew as it was.
+    fs::write(&file, picture("2.png", 2 * 31 + 3)).unwrap();
+    resume().exits(0);
+}
+
+#[test]
 fn pictures_in_memory_are_read_once() {
     let netc = folder_training(|_| ()).set("train.epochs", 1_000_000);
     let folder = netc.folder().join("pictures");

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::cache::{Budget, Cache};
 use super::picture::{self, Fit, Scratch};
@@ -122,6 +123,16 @@ impl Images for Streamed {
 
     fn look(&self, index: usize) -> Result<(), Diagnostic> {
         picture::look(&self.files.path(index), &self.fit)
+    }
+
+    fn identify(&self, index: usize, hash: &mut Sha256) -> Result<(), Diagnostic> {
+        let file = self.file(index).unwrap_or_default();
+        let path = self.files.path(index);
+        let found = std::fs::metadata(&path).map_err(|error| unreadable(&path, &error))?;
+        hash.update((file.len() as u64).to_le_bytes());
+        hash.update(file);
+        hash.update(found.len().to_le_bytes());
+        Ok(())
     }
 
     fn file(&self, index: usize) -> Option<String> {

@@ -30,6 +30,8 @@ use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 pub use augment::Augmentation;
 pub use batch::Order;
 pub use dataset::Dataset;
@@ -86,6 +88,13 @@ pub trait Images: Debug + Send + Sync {
         Ok(())
     }
 
+    /// Hashes what tells image `index` from another: of a file its name and its size, else the stored pixels. When a file was
+    /// written is no matter, so that a copy of a set is the same set.
+    ///
+    /// # Errors
+    /// E0501 or E0901 a file that is not there or tells nothing.
+    fn identify(&self, index: usize, hash: &mut Sha256) -> Result<(), Diagnostic>;
+
     /// The file of image `index`, relative to the set's folder, with `/` between its parts; nothing where images have no
     /// files of their own.
     fn file(&self, _index: usize) -> Option<String> {
@@ -97,6 +106,8 @@ pub trait Images: Debug + Send + Sync {
 #[derive(Debug)]
 struct Memory {
     pixels: Vec<u8>,
+    /// Bytes of an image.
+    size: usize,
 }
 
 impl Images for Memory {
@@ -109,6 +120,12 @@ impl Images for Memory {
     ) -> Result<(), Diagnostic> {
         let start = index * pixels.len();
         pixels.copy_from_slice(&self.pixels[start..start + pixels.len()]);
+        Ok(())
+    }
+
+    fn identify(&self, index: usize, hash: &mut Sha256) -> Result<(), Diagnostic> {
+        let start = index * self.size;
+        hash.update(&self.pixels[start..start + self.size]);
         Ok(())
     }
 }

@@ -265,6 +265,8 @@ fn what_is_left_out_is_told_and_can_be_left_out_again() {
     again.leave_out(set.broken_files()).unwrap();
     assert_eq!(again.labels(), set.labels());
     assert_eq!(again.fingerprint().unwrap(), set.fingerprint().unwrap());
+    #[cfg(unix)]
+    fs::remove_file(folder.path().join("dog/link.png")).unwrap();
     assert_ne!(opened().fingerprint().unwrap(), set.fingerprint().unwrap());
     let all = ["dog/a.png".to_owned()];
     assert_eq!(again.leave_out(&all).unwrap_err().code, Code::E0505);
@@ -342,12 +344,29 @@ fn opening_lists_files_and_reads_none() {
     .unwrap();
     let renamed = open(&path, Part::Train, &Data::default(), input).unwrap();
     assert_ne!(renamed.fingerprint().unwrap(), before);
+    let gone = set.fingerprint().unwrap_err();
+    assert!(gone.message.contains("dog/a.png"), "{gone}");
     let mut pixels = vec![0; 192];
     let gone = set.load(3, &mut pixels).unwrap_err();
     assert!(
         gone.code == Code::E0501 && gone.message.contains("dog/a.png"),
         "{gone}"
     );
+}
+
+#[test]
+fn other_contents_make_another_set_and_a_copy_is_the_same() {
+    let (folder, copy) = (class_folder(), class_folder());
+    let fingerprint = |folder: &TempDir| {
+        let input = Some(Shape::image(3, 8, 8));
+        train(folder.path(), input).unwrap().fingerprint().unwrap()
+    };
+    let later = fs::File::open(copy.path().join("cat/a.jpg")).unwrap();
+    later.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(fingerprint(&folder), fingerprint(&copy));
+    let other = encoded(&gradient(9, 9), ImageFormat::Png);
+    write(copy.path(), "dog/a.png", &other);
+    assert_ne!(fingerprint(&folder), fingerprint(&copy));
 }
 
 #[test]
