@@ -347,6 +347,42 @@ fn a_line_of_pixels_takes_no_memory_of_what_it_would_be_resized_to() {
 }
 
 #[test]
+fn a_crop_counts_for_every_kind_of_set_or_is_refused() {
+    let netc = |key: &str, value: usize| {
+        let netc = Netc::new()
+            .file("a.net", "F4 -> F10\n")
+            .file("a.toml", format!("[data]\n{key} = {value}\n"));
+        both_forms(netc.folder(), 10);
+        netc.args(["train", "a.net", "--config", "a.toml", "--device", "host"])
+            .set("data.train", "cifar")
+            .set("data.test", "cifar")
+            .set("train.batch", 20)
+            .set("train.epochs", 1)
+            .set("output.dir", "run")
+    };
+    let bits = |crop, workers: usize| {
+        let outcome = netc("crop", crop).set("data.workers", workers).run();
+        outcome.exits(0);
+        fs::read(outcome.path("run/final.safetensors")).unwrap()
+    };
+    let cropped = bits(28, 1);
+    assert!(cropped == bits(28, 3));
+    assert!(cropped.len() < bits(32, 1).len(), "a smaller input");
+    for (key, value, place) in [("resize", 40, "a.toml:2:10"), ("crop", 33, "a.toml:2:8")] {
+        let outcome = netc(key, value).run();
+        outcome.fails("E0405", &["cifar", "3x32x32", place]);
+        let checked = netc(key, value);
+        let checked = Netc::new()
+            .current(checked.folder())
+            .args(["check", "a.net", "--config", "a.toml"])
+            .set("data.train", "cifar")
+            .set("data.test", "cifar")
+            .run();
+        checked.fails("E0405", &["cifar", place]);
+    }
+}
+
+#[test]
 fn bench_measures_data_alone() {
     let netc = |arguments: &[&str]| {
         let made = folder_training(|_| ());

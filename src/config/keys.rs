@@ -305,8 +305,8 @@ keys! {
     data.scale: Kind::Words(Scale::WORDS), Ready::Yes, None, "\"unit\": pixels divided by 255; \"none\": 0 to 255";
     data.mean: Kind::Words(MeanOf::WORDS), Ready::Yes, None, "subtracted from the pixels: the mean image, one value a channel, or nothing";
     data.balance: Kind::Flag, Ready::Yes, None, "every mini-batch drawn evenly over the classes";
-    data.resize: Kind::Whole(PIXELS), Ready::Yes, None, "shorter side of the images of a folder, 0: fitted to the network's input";
-    data.crop: Kind::Whole(PIXELS), Ready::Yes, None, "side of the square cut out of them, at random in training, from the centre in testing; 0: the network's input, always from the centre";
+    data.resize: Kind::Whole(PIXELS), Ready::Yes, None, "shorter side of the pictures of class folders, 0: fitted to the network's input";
+    data.crop: Kind::Whole(PIXELS), Ready::Yes, None, "side of the square cut out of the images, at random in training, from the centre in testing; 0: pictures to the network's input, always from the centre, other images whole";
     data.augment.flip: Kind::Flag, Ready::Yes, None, "half of the training images mirrored left to right";
     data.augment.shift: Kind::Whole(PIXELS), Ready::Yes, None, "training images shifted by up to so many pixels";
     data.augment.brightness: Kind::Number(Range::closed(0.0, 1.0)), Ready::Yes, None, "brightness of training images changed by up to this share";

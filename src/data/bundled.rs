@@ -2,9 +2,8 @@
 //!
 //! Owns: their bytes and class names. Their licences stand beside the files.
 
-use super::{Dataset, Naming, Part, idx};
+use super::{Asked, Dataset, Naming, Part, idx};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::op::shape::Shape;
 
 /// Fashion-MNIST's classes (Xiao 2017, table 2), by label.
 const FASHION: [&str; 10] = [
@@ -23,9 +22,9 @@ const FASHION: [&str; 10] = [
 /// A bundled set's part.
 ///
 /// # Errors
-/// E0501 no such set, E0503 where `input` is not its images' shape.
-pub(super) fn open(name: &str, part: Part, input: Option<Shape>) -> Result<Dataset, Diagnostic> {
-    let (images, labels): (&[u8], &[u8]) = match (name, part) {
+/// E0501 no such set; those of [`in_memory::shape`](super::in_memory::shape).
+pub(super) fn open(name: &str, asked: Asked<'_>) -> Result<Dataset, Diagnostic> {
+    let (images, labels): (&[u8], &[u8]) = match (name, asked.part) {
         ("fashion-mini", Part::Train) => (
             include_bytes!("fashion-mini/train-images-idx3-ubyte.gz"),
             include_bytes!("fashion-mini/train-labels-idx1-ubyte.gz"),
@@ -47,8 +46,7 @@ pub(super) fn open(name: &str, part: Part, input: Option<Shape>) -> Result<Datas
             images: (name, images),
             labels: (name, labels),
         },
-        part,
-        input,
+        asked,
     )?;
     set.align(&FASHION.map(String::from))?;
     Ok(set.named(Naming::NumberAndName))

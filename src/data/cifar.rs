@@ -9,7 +9,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::idx::{Unpacked, broken, open_reader};
-use super::{Dataset, Naming, Part, check_present, check_shape};
+use super::in_memory::Memory;
+use super::{Asked, Dataset, Naming, Part, check_present, in_memory};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::{self, unreadable};
 use crate::op::shape::Shape;
@@ -125,12 +126,9 @@ fn plain_name(path: &Path) -> String {
 ///
 /// # Errors
 /// E0501 where the part's files are missing, or one before another; those of [`read`].
-pub(super) fn open_folder(
-    folder: &Path,
-    part: Part,
-    input: Option<Shape>,
-) -> Result<Dataset, Diagnostic> {
+pub(super) fn open_folder(folder: &Path, asked: Asked<'_>) -> Result<Dataset, Diagnostic> {
     let form = form_of_folder(folder).expect("internal error: a folder without CIFAR's files");
+    let part = asked.part;
     let (names, mut files) = (names_of(form, part), files(folder, form, part));
     let Some(last) = files.iter().rposition(Option::is_some) else {
         let message = format!("`{}` holds no {} images", folder.display(), part.name());
@@ -150,18 +148,14 @@ pub(super) fn open_folder(
     }
     let files = files.into_iter().flatten();
     let files = files.map(|path| contents(&path).map(|bytes| (path, bytes)));
-    read(folder, &folder.join(form.names()), form, files, part, input)
+    read(folder, &folder.join(form.names()), form, files, asked)
 }
 
 /// One file: the form by its name, else by its size, else by the names beside it, else CIFAR-10.
 ///
 /// # Errors
 /// Those of [`read`].
-pub(super) fn open_file(
-    path: &Path,
-    part: Part,
-    input: Option<Shape>,
-) -> Result<Dataset, Diagnostic> {
+pub(super) fn open_file(path: &Path, asked: Asked<'_>) -> Result<Dataset, Diagnostic> {
     let name = plain_name(path);
     let bytes = contents(path)?;
     let divides = |form: Form| bytes.len().is_multiple_of(form.record());
@@ -182,7 +176,7 @@ pub(super) fn open_file(
     };
     let names = path.with_file_name(form.names());
     let file = std::iter::once(Ok((path.to_path_buf(), bytes)));
-    read(path, &names, form, file, part, input)
+    read(path, &names, form, file, asked)
 }
 
 /// A file's bytes, unpacked.
@@ -205,19 +199,18 @@ fn contents(path: &Path) -> Result<Vec<u8>, Diagnostic> {
 /// Reads files whole, one after the other; the classes' names lie in `names_file`, where there are any.
 ///
 /// # Errors
-/// Those of [`contents`]; E0502 broken file, E0503 where `input` is another shape, E0505 no images, or a class without any among the training
+/// Those of [`contents`]; E0502 broken file, E0405 and E0503 as [`in_memory::shape`], E0505 no images, or a class without any among the training
 /// images.
 fn read(
     name: &Path,
     names_file: &Path,
     form: Form,
     files: impl Iterator<Item = Result<(PathBuf, Vec<u8>), Diagnostic>>,
-    part: Part,
-    input: Option<Shape>,
+    asked: Asked<'_>,
 ) -> Result<Dataset, Diagnostic> {
     let set = name.to_string_lossy();
-    let shape = Shape::image(3, 32, 32);
-    check_shape(&set, shape, input)?;
+    let held = Shape::image(3, 32, 32);
+    let shape = in_memory::shape(&set, held, asked)?;
     let (mut labels, mut pixels) = (Vec::new(), Vec::new());
     for file in files {
         let (path, bytes) = file?;
@@ -235,12 +228,15 @@ fn read(
             Naming::Number,
         ),
     };
-    if part == Part::Train {
+    if asked.part == Part::Train {
         check_present(&labels, classes.len(), &set)?;
     }
-    Ok(Dataset::in_memory(
-        &set, classes, naming, labels, shape, pixels,
-    ))
+    let images = Memory {
+        pixels,
+        held,
+        shape,
+    };
+    Ok(Dataset::in_memory(&set, classes, naming, labels, images))
 }
 
 /// Adds a file's labels and images.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::augment::Draw;
+use super::in_memory::Memory;
 use super::picture::Scratch;
-use super::{Images, Memory, Naming};
+use super::{Images, Naming};
 use crate::diagnostic::nearest::nearest;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::hex;
@@ -67,12 +68,10 @@ impl Dataset {
         classes: Vec<String>,
         naming: Naming,
         labels: Vec<u32>,
-        shape: Shape,
-        pixels: Vec<u8>,
+        images: Memory,
     ) -> Self {
-        let size = shape.elements();
-        let images = Arc::new(Memory { pixels, size });
-        Self::new(name, classes, naming, labels, shape, images)
+        let shape = images.shape;
+        Self::new(name, classes, naming, labels, shape, Arc::new(images))
     }
 
     /// The same set with labels that mean a class in another way.

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{Dataset, Naming, Part, check_present, check_shape, missing};
+use super::in_memory::Memory;
+use super::{Asked, Dataset, Naming, Part, check_present, in_memory, missing};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::unreadable;
 use crate::op::shape::Shape;
@@ -57,11 +58,8 @@ pub(super) fn is_folder(folder: &Path) -> bool {
 ///
 /// # Errors
 /// E0501 where one of the part's two files is missing; those of [`read`].
-pub(super) fn open_folder(
-    folder: &Path,
-    part: Part,
-    input: Option<Shape>,
-) -> Result<Dataset, Diagnostic> {
+pub(super) fn open_folder(folder: &Path, asked: Asked<'_>) -> Result<Dataset, Diagnostic> {
+    let part = asked.part;
     let lacking = |what: &str, dimensions: u8| {
         let message = format!("`{}` holds no {} {what}", folder.display(), part.name());
         let name = format!("{}-{what}-idx{dimensions}-ubyte", prefix(part));
@@ -70,18 +68,14 @@ pub(super) fn open_folder(
     };
     let images = find(folder, part, "images", 3).ok_or_else(|| lacking("images", 3))?;
     let labels = find(folder, part, "labels", 1).ok_or_else(|| lacking("labels", 1))?;
-    open_pair(&folder.to_string_lossy(), &images, &labels, part, input)
+    open_pair(&folder.to_string_lossy(), &images, &labels, asked)
 }
 
 /// An images file with the labels file beside it.
 ///
 /// # Errors
 /// E0501 where the labels file is missing, or the path is the labels file; those of [`read`].
-pub(super) fn open_file(
-    path: &Path,
-    part: Part,
-    input: Option<Shape>,
-) -> Result<Dataset, Diagnostic> {
+pub(super) fn open_file(path: &Path, asked: Asked<'_>) -> Result<Dataset, Diagnostic> {
     let name = path
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
@@ -122,15 +116,14 @@ pub(super) fn open_file(
         };
         return Err(Diagnostic::error(Code::E0501, message).help(help));
     };
-    open_pair(&path.to_string_lossy(), path, &labels, part, input)
+    open_pair(&path.to_string_lossy(), path, &labels, asked)
 }
 
 fn open_pair(
     name: &str,
     images: &Path,
     labels: &Path,
-    part: Part,
-    input: Option<Shape>,
+    asked: Asked<'_>,
 ) -> Result<Dataset, Diagnostic> {
     let (images_name, labels_name) = (images.to_string_lossy(), labels.to_string_lossy());
     let pair = Pair {
@@ -138,7 +131,7 @@ fn open_pair(
         images: (&images_name, open_reader(images)?),
         labels: (&labels_name, open_reader(labels)?),
     };
-    read(pair, part, input)
+    read(pair, asked)
 }
 
 pub(super) fn open_reader(path: &Path) -> Result<File, Diagnostic> {
@@ -151,18 +144,18 @@ pub(super) fn open_reader(path: &Path) -> Result<File, Diagnostic> {
 /// Reads a pair of files whole.
 ///
 /// # Errors
-/// E0502 broken file, E0503 where `input` is another shape, E0505 no images, or a class without any among the training
+/// E0502 broken file, E0405 and E0503 as [`in_memory::shape`], E0505 no images, or a class without any among the training
 /// images.
 pub(super) fn read<I: Read, L: Read>(
     pair: Pair<'_, I, L>,
-    part: Part,
-    input: Option<Shape>,
+    asked: Asked<'_>,
 ) -> Result<Dataset, Diagnostic> {
     let images = Header::read(pair.images.0, pair.images.1, IMAGES)?;
     let [count, height, width] = images.sizes;
-    let shape = Shape::image(1, height, width);
+    let held = Shape::image(1, height, width);
+    let mut shape = held;
     if count > 0 {
-        check_shape(pair.name, shape, input)?;
+        shape = in_memory::shape(pair.name, held, asked)?;
     }
     let pixels = images.body("images")?;
     let labels = Header::read(pair.labels.0, pair.labels.1, LABELS)?;
@@ -180,7 +173,7 @@ pub(super) fn read<I: Read, L: Read>(
                 .help("give a set with at least one image of each class"),
         );
     };
-    if part == Part::Train {
+    if asked.part == Part::Train {
         check_present(&labels, highest as usize + 1, pair.labels.0)?;
     }
     let classes = (0..=highest).map(|label| label.to_string()).collect();
@@ -189,8 +182,11 @@ pub(super) fn read<I: Read, L: Read>(
         classes,
         Naming::Number,
         labels,
-        shape,
-        pixels,
+        Memory {
+            pixels,
+            held,
+            shape,
+        },
     ))
 }
 

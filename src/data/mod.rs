@@ -1,7 +1,7 @@
 //! Labelled images: where they come from, and what a training sees of them.
 //!
 //! Owns: [`open`], the interface of a form of storage ([`Images`]), the fit of classes to a classifier. One file a form:
-//! `bundled`, `idx`, `cifar`, `folder`; each hands over its labels and something that loads an image by index. [`Dataset`]
+//! `bundled`, `idx`, `cifar` (which hold their images `in_memory`), `folder`; each hands over its labels and something that loads an image by index. [`Dataset`]
 //! is what they have in common, `survey` the one look at all images before the first step, [`Loader`] the way of a batch
 //! from files to numbers. Knows nothing of networks but the input's shape, and nothing of devices.
 //!
@@ -17,6 +17,7 @@ mod cifar;
 mod dataset;
 mod folder;
 mod idx;
+mod in_memory;
 mod jpeg;
 pub mod loader;
 pub mod mean;
@@ -30,7 +31,7 @@ use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 pub use augment::Augmentation;
 pub use batch::Order;
@@ -102,34 +103,6 @@ pub trait Images: Debug + Send + Sync {
     }
 }
 
-/// Images decoded in memory, one after the other.
-#[derive(Debug)]
-struct Memory {
-    pixels: Vec<u8>,
-    /// Bytes of an image.
-    size: usize,
-}
-
-impl Images for Memory {
-    fn load(
-        &self,
-        index: usize,
-        _crop: Option<[u32; 2]>,
-        _scratch: &mut Scratch,
-        pixels: &mut [u8],
-    ) -> Result<(), Diagnostic> {
-        let start = index * pixels.len();
-        pixels.copy_from_slice(&self.pixels[start..start + pixels.len()]);
-        Ok(())
-    }
-
-    fn identify(&self, index: usize, hash: &mut Sha256) -> Result<(), Diagnostic> {
-        let start = index * self.size;
-        hash.update(&self.pixels[start..start + self.size]);
-        Ok(())
-    }
-}
-
 /// What makes a label mean a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Naming {
@@ -169,6 +142,24 @@ pub fn check_classes(set: &Dataset, units: usize) -> Result<(), Diagnostic> {
     Err(Diagnostic::error(Code::E0504, message).help(format!("end the network with `F{classes}`")))
 }
 
+/// Which part is asked of a set, and how its images are to be.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    part: Part,
+    data: &'a Data,
+    /// The network's input, where it is known.
+    input: Option<Shape>,
+}
+
+/// The setting that a fault of [`open`] is about: the one that names the set, `key`, or one that does not suit the set.
+pub fn setting<'a>(fault: &Diagnostic, data: &Data, key: &'a str) -> &'a str {
+    match fault.code {
+        Code::E0405 if data.resize.is_some() => "data.resize",
+        Code::E0405 => "data.crop",
+        _ => key,
+    }
+}
+
 /// Opens one part of a set: `name` is a bundled set's name or a path, `input` the network's input where it is known.
 ///
 /// A folder with MNIST's or CIFAR's file names gives its training or its test part; a path to an images file takes the
@@ -176,7 +167,7 @@ pub fn check_classes(set: &Dataset, units: usize) -> Result<(), Diagnostic> {
 /// not looked at: [`Dataset::survey`] or [`Dataset::check`] does that.
 ///
 /// # Errors
-/// E0501 no such set, file or folder, or only half of it; E0502 broken data file; E0503 images of another shape than
+/// E0405 a `data.resize` or `data.crop` that is none for this set; E0501 no such set, file or folder, or only half of it; E0502 broken data file; E0503 images of another shape than
 /// the input; E0505 no images, or a class without any; E0901 unreadable file.
 pub fn open(
     name: &str,
@@ -184,16 +175,17 @@ pub fn open(
     data: &Data,
     input: Option<Shape>,
 ) -> Result<Dataset, Diagnostic> {
+    let asked = Asked { part, data, input };
     if BUNDLED.contains(&name) {
-        return bundled::open(name, part, input);
+        return bundled::open(name, asked);
     }
     let path = Path::new(name);
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => {
             if idx::is_folder(path) {
-                idx::open_folder(path, part, input)
+                idx::open_folder(path, asked)
             } else if cifar::is_folder(path) {
-                cifar::open_folder(path, part, input)
+                cifar::open_folder(path, asked)
             } else {
                 folder::open(path, data, input)
             }
@@ -203,8 +195,8 @@ pub fn open(
             let message = format!("`{name}` is neither a file nor a folder");
             Err(Diagnostic::error(Code::E0501, message).help("give the path of a file or a folder"))
         }
-        Ok(_) if cifar::is_file(path) => cifar::open_file(path, part, input),
-        Ok(_) => idx::open_file(path, part, input),
+        Ok(_) if cifar::is_file(path) => cifar::open_file(path, asked),
+        Ok(_) => idx::open_file(path, asked),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing(path)),
         Err(error) => Err(unreadable(path, &error)),
     }

@@ -56,18 +56,8 @@ impl Fit {
             return Err(Diagnostic::error(Code::E0503, message)
                 .help(format!("write `input 3x{height}x{width}`")));
         }
-        if let Some(crop) = data.crop
-            && (crop, crop) != (height, width)
-        {
-            let images = Shape::image(channels, crop, crop);
-            let message =
-                format!("`data.crop` makes images of {images}, but the network's input is {input}");
-            let help = if height == width {
-                format!("write `crop = {height}`, or `input {images}`")
-            } else {
-                "leave `data.crop` out".into()
-            };
-            return Err(Diagnostic::error(Code::E0503, message).help(help));
+        if let Some(crop) = data.crop {
+            check_crop(crop, input)?;
         }
         if let Some(resize) = data.resize.filter(|&resize| resize < height.max(width)) {
             let message = format!(
@@ -206,6 +196,26 @@ impl Fit {
             }
         }
     }
+}
+
+/// Whether the square of `data.crop` is the network's input.
+///
+/// # Errors
+/// E0503 where it is not.
+pub(super) fn check_crop(crop: usize, input: Shape) -> Result<(), Diagnostic> {
+    let [channels, height, width] = input.dimensions();
+    if (crop, crop) == (height, width) {
+        return Ok(());
+    }
+    let images = Shape::image(channels, crop, crop);
+    let message =
+        format!("`data.crop` makes images of {images}, but the network's input is {input}");
+    let help = if height == width {
+        format!("write `crop = {height}`, or `input {images}`")
+    } else {
+        "leave `data.crop` out".into()
+    };
+    Err(Diagnostic::error(Code::E0503, message).help(help))
 }
 
 /// The first row and column of what is cut out of an image: where the two random words say, otherwise the centre.

@@ -103,6 +103,7 @@ impl Prepared {
         };
         // Everything that can be wrong is looked at before anything is written.
         let of_data = |key: &str, fault: Diagnostic| {
+            let key = data::setting(&fault, &config.data, key);
             let fault = config.point(key, fault);
             match &network.tree.input {
                 Some(input) if fault.code == Code::E0503 => between(

@@ -25,6 +25,66 @@ fn idx_pairs_are_found_by_folder_and_by_file() {
 }
 
 #[test]
+fn a_crop_is_cut_out_of_images_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    // Four images of 6 x 5 pixels, each pixel its row, its column and its image.
+    let pixel = |i: u8| i / 30 + i % 30 / 5 * 40 + i % 5 * 4;
+    let pixels: Vec<u8> = (0..120).map(pixel).collect();
+    let images = idx_file(&[4, 6, 5], &pixels);
+    write(folder.path(), "train-images-idx3-ubyte", &images);
+    let labels = idx_file(&[4], &[0, 1, 1, 2]);
+    write(folder.path(), "train-labels-idx1-ubyte", &labels);
+    let with = |crop| Data {
+        crop: Some(crop),
+        ..Data::default()
+    };
+    let open = |data: &Data, input| surveyed(folder.path(), Part::Train, data, input);
+    let set = open(&with(3), Some(Shape::image(1, 3, 3))).unwrap();
+    assert_eq!(open(&with(3), None).unwrap().shape(), set.shape());
+    let square = |top: u8, left: u8, image: u8| -> Vec<u8> {
+        (0..9)
+            .map(|i| (top + i / 3) * 40 + (left + i % 3) * 4 + image)
+            .collect()
+    };
+    assert_eq!(image(&set, 2), square(1, 1, 2), "the centre");
+    let mut seen = std::collections::BTreeSet::new();
+    for step in 0..200 {
+        let draw = Augmentation::of(&with(3), 1).draw(step, 0);
+        let mut pixels = vec![0; 9];
+        let mut scratch = Scratch::default();
+        set.load_varied(1, &draw, &mut scratch, &mut pixels)
+            .unwrap();
+        let (top, left) = (pixels[0] / 40, pixels[0] % 40 / 4);
+        assert_eq!(pixels, square(top, left, 1), "one piece");
+        seen.insert((top, left));
+    }
+    assert_eq!(seen.len(), 4 * 3, "every place: {seen:?}");
+    // The mean is that of the centres.
+    let mut again = set.clone();
+    let of = crate::config::MeanOf::Pixel;
+    let mean = again.survey(of, &Survey::of(&with(3))).unwrap();
+    let means = square(1, 1, 0).into_iter().map(|at| f64::from(at) + 1.5);
+    assert_eq!(mean, Mean::Pixel(means.collect()));
+    // What lies outside the centre makes another set.
+    let before = set.fingerprint().unwrap();
+    let mut other = pixels;
+    other[0] += 1;
+    let images = idx_file(&[4, 6, 5], &other);
+    write(folder.path(), "train-images-idx3-ubyte", &images);
+    let changed = open(&with(3), None).unwrap().fingerprint().unwrap();
+    assert_ne!(changed, before);
+
+    let input = |side| Some(Shape::image(1, side, side));
+    fails(open(&with(3), input(4)), Code::E0503, "write `crop = 4`");
+    fails(open(&with(6), None), Code::E0405, "`crop = 5` or less");
+    let resized = Data {
+        resize: Some(9),
+        ..with(3)
+    };
+    fails(open(&resized, None), Code::E0405, "write `resize = 0`");
+}
+
+#[test]
 fn half_a_pair_is_no_data_set() {
     let folder = idx_folder();
     let labels = folder.path().join("train-labels-idx1-ubyte.gz");
