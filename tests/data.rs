@@ -298,10 +298,38 @@ fn broken_pictures_are_counted_and_listed_or_stop_everything() {
         "{}",
         skipped.stderr
     );
-    for file in ["cat/3.jpg", "dog/4.png", "dog/link.jpg"] {
-        assert!(skipped.stderr.contains(file), "{file}:\n{}", skipped.stderr);
+    let files = ["cat/3.jpg", "dog/4.png", "dog/link.jpg"];
+    for file in files {
+        skipped.tells(file);
     }
     assert!(!skipped.stderr.contains("9.jpg"), "{}", skipped.stderr);
+    for set in ["training", "test"] {
+        skipped.tells(&format!(
+            "warning[E0502]: 3 of 17 {set} images are left out"
+        ));
+    }
+    assert!(!skipped.stderr.contains("error["), "{}", skipped.stderr);
+    let line = |part: &str| files.map(|file| format!("{part} {file}\n")).concat();
+    let list = fs::read_to_string(skipped.path("run/left-out.txt")).unwrap();
+    assert_eq!(list, line("train") + &line("test"));
+    let evaluated = Netc::new()
+        .current(&skipped.path(""))
+        .args(["eval", "run", "--json"])
+        .run();
+    assert_eq!(evaluated.json()["images"], 14);
+    evaluated.tells("warning[E0502]: 3 of 17 images are left out");
+    let bench = |broken: &str| {
+        Netc::new()
+            .current(&skipped.path(""))
+            .args(["bench", "--data", "pictures", "--seconds", "0", "--json"])
+            .set("data.broken", broken)
+            .set("data.crop", 6)
+            .run()
+    };
+    assert_eq!(bench("skip").json()["images"], 14);
+    bench("skip").tells("warning[E0502]: 3 of 17 images are left out");
+    // The order is random, and any of the three may come first.
+    bench("stop").exits(1).tells("set `data.broken = \"skip\"`");
     for mean in ["pixel", "none"] {
         // Without a mean images are not decoded, but looked at.
         let stopped = folder_training(spoil).set("data.mean", mean).run();
@@ -325,6 +353,24 @@ fn broken_pictures_are_counted_and_listed_or_stop_everything() {
     };
     let none = folder_training(all).set("data.broken", "skip").run();
     none.fails("E0505", &["every picture of class `dog`", "dog/0.png"]);
+}
+
+#[test]
+fn of_many_broken_pictures_the_first_are_shown_and_the_rest_counted() {
+    let spoil = |pictures: &Path| {
+        for n in 10..35 {
+            write(&pictures.join(format!("dog/{n}.png")), b"no picture");
+        }
+    };
+    let skipped = folder_training(spoil).set("data.broken", "skip").run();
+    skipped.exits(0);
+    skipped
+        .tells("25 of 41 training images are left out")
+        .tells("dog/29.png")
+        .tells("and 5 more");
+    assert!(!skipped.stderr.contains("dog/30.png"), "{}", skipped.stderr);
+    let list = fs::read_to_string(skipped.path("run/left-out.txt")).unwrap();
+    assert_eq!(list.lines().count(), 50);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::job::MOST_AT_ONCE;
 use super::{Exit, FINE, Failure, Output, bytes, grouped};
-use crate::config::{Batch, Cache, Config};
-use crate::data::{self, Augmentation, Loader, Mean, Part, Preparation, loader};
+use crate::config::{Batch, Broken, Cache, Config};
+use crate::data::{self, Augmentation, Loader, Mean, Part, Preparation, Survey, loader};
 use crate::memory;
 use crate::op::shape::Shape;
 use crate::random::{Purpose, Stream};
@@ -50,7 +50,14 @@ pub fn run(
 ) -> Result<Exit, Failure> {
     let mut data = config.data.clone();
     data.cache = Cache::Never;
-    let set = data::open(name, Part::Train, &data, input)?;
+    let mut set = data::open(name, Part::Train, &data, input)?;
+    if data.broken == Broken::Skip {
+        // As before a training, and not measured.
+        set.check(&Survey::of(&data))?;
+        if let Some(fault) = set.left_out("images") {
+            output.diagnostic(&fault.help("repair or remove them"));
+        }
+    }
     let batch = match config.train.batch {
         Batch::Images(images) => images.min(set.len()),
         Batch::Auto => MOST_AT_ONCE.min(set.len()),

@@ -12,7 +12,6 @@ use super::table::{Align, Table};
 use super::{Exit, FINE, Failure, Output, Running, machine, open_device};
 use crate::config::{Batch, Config};
 use crate::data::{self, Part, Survey, check_classes};
-use crate::diagnostic::Diagnostics;
 use crate::op::shape::Shape;
 use crate::plan::budget::Job;
 use crate::run::evaluate::evaluate;
@@ -122,8 +121,8 @@ impl Eval {
         set.align(&opened.classes)?;
         check_classes(&set, session.graph.classes().unwrap_or(0))?;
         set.check(&Survey::of(&config.data))?;
-        for broken in set.broken() {
-            output.diagnostics(&Diagnostics::from(broken.clone()));
+        if let Some(fault) = set.left_out("images") {
+            output.diagnostic(&fault.help("repair or remove them"));
         }
         let mean = opened.mean(input)?;
         let result = evaluate(&mut session, &set, &mean, &config.data)?;

@@ -252,7 +252,7 @@ fn records(
 ) -> Result<(), Diagnostic> {
     let file = path.to_string_lossy();
     let (size, before) = (form.record(), form.label_bytes());
-    if bytes.len() % size != 0 {
+    if !bytes.len().is_multiple_of(size) {
         let words = format!(
             "it ends within image {}, expected images of {size} bytes each ({})",
             bytes.len() / size,

@@ -19,8 +19,18 @@ use crate::diagnostic::{Code, Diagnostic};
 /// Images that a thread takes at once.
 const TAKEN: usize = 16;
 
-/// Broken images that an error lists; there may be a million.
+/// Broken images that a diagnostic lists; there may be a million.
 const LISTED: usize = 20;
+
+/// The diagnostic with a note for each of the first broken images, and how many more there are.
+fn listing(about: Diagnostic, broken: &[&Diagnostic]) -> Diagnostic {
+    let listed = broken.iter().take(LISTED);
+    let about = listed.fold(about, |about, one| about.note(&one.message));
+    match broken.len().saturating_sub(LISTED) {
+        0 => about,
+        more => about.note(format!("and {more} more")),
+    }
+}
 
 /// How images are looked at.
 pub struct Survey<'a> {
@@ -124,6 +134,21 @@ impl Dataset {
         self.without(out)
     }
 
+    /// A warning that says how many images were left out and, of the first ones, why; nothing where none was. `what` is
+    /// what they are called (`training images`).
+    pub fn left_out(&self, what: &str) -> Option<Diagnostic> {
+        let broken: Vec<&Diagnostic> = self.broken.iter().collect();
+        if broken.is_empty() {
+            return None;
+        }
+        let (count, all) = (broken.len(), self.len() + broken.len());
+        let verb = if count == 1 { "is" } else { "are" };
+        let message = format!(
+            "{count} of {all} {what} {verb} left out: what cannot be read is skipped (`data.broken`)"
+        );
+        Some(listing(Diagnostic::warning(Code::E0502, message), &broken))
+    }
+
     /// Leaves out broken images, by their indices.
     fn without(&mut self, broken: Vec<Fault>) -> Result<(), Diagnostic> {
         if broken.is_empty() {
@@ -147,13 +172,10 @@ impl Dataset {
                 self.classes[empty], self.name
             );
             let of_class = broken
-                .into_iter()
+                .iter()
                 .filter(|(index, _)| self.labels[*index] as usize == empty);
-            return Err(of_class
-                .take(LISTED)
-                .fold(Diagnostic::error(Code::E0505, message), |all, (_, one)| {
-                    all.note(one.message)
-                }));
+            let of_class: Vec<&Diagnostic> = of_class.map(|(_, one)| one).collect();
+            return Err(listing(Diagnostic::error(Code::E0505, message), &of_class));
         }
         for (index, fault) in broken {
             self.broken_files

@@ -184,12 +184,17 @@ impl Prepared {
             }
             test.check(&survey)
                 .map_err(|fault| of_data("data.test", fault))?;
-            for broken in [Some(&train), validation.as_ref(), Some(&test)]
-                .into_iter()
-                .flatten()
-                .flat_map(Dataset::broken)
-            {
-                output.diagnostic(broken);
+            let sets = [
+                (Some(&train), "training images"),
+                (validation.as_ref(), "images held back"),
+                (Some(&test), "test images"),
+            ];
+            for (set, what) in sets {
+                if let Some(fault) = set.and_then(|set| set.left_out(what)) {
+                    output.diagnostic(&fault.help(
+                        "repair or remove them; a run's folder has all in its `left-out.txt`",
+                    ));
+                }
             }
             mean
         };
