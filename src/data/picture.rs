@@ -3,9 +3,9 @@
 //! Owns: [`Fit`], how pictures of any size become the network's input, [`read`], and the parts of it that folders
 //! take apart to keep what lies between: [`decode`], [resizing](Decoded::whole), [`Fit::cut`]. Where nothing is kept only
 //! what is cut out is resized, so that memory is bounded by the decoded picture, whatever its sides. Used by folders and by
-//! `predict`. A grey picture stays one channel until it is cut. Grey is crate image's luma (Rec. 709: 0.2126 R + 0.7152 G + 0.0722 B), an alpha channel is dropped, 16 bits
-//! are reduced to 8, resizing is bilinear with antialiasing (as torchvision's). EXIF orientation is ignored, as
-//! torchvision's folders do.
+//! `predict`. Grey is crate image's luma (Rec. 709: 0.2126 R + 0.7152 G + 0.0722 B), and one channel until it is cut; an
+//! alpha channel is dropped, 16 bits are reduced to 8, resizing is bilinear with antialiasing (as torchvision's). EXIF
+//! orientation is ignored, as torchvision's folders do.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -366,6 +366,8 @@ pub(super) fn decode<'a>(
     let (height, width) = if let Some(sides) = fast {
         sides
     } else {
+        // The picture before must not take memory beside this one.
+        *decoded = Vec::new();
         let picture = reader(file, format)
             .decode()
             .map_err(|error| broken(path, &error.to_string()))?;
