@@ -276,11 +276,12 @@ impl Output {
     fn print(&self, text: &str) {
         let mut out = std::io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                if !UNPRINTED.swap(true, Ordering::Relaxed) {
-                    let message = format!("the output cannot be written: {error}");
-                    self.diagnostic(&Diagnostic::error(Code::E0901, message));
-                }
+            Err(error)
+                if error.kind() != ErrorKind::BrokenPipe
+                    && !UNPRINTED.swap(true, Ordering::Relaxed) =>
+            {
+                let message = format!("the output cannot be written: {error}");
+                self.diagnostic(&Diagnostic::error(Code::E0901, message));
             }
             _ => {}
         }

@@ -2,7 +2,8 @@
 //!
 //! Owns: finding the files by their names, telling the two forms apart, and saying at which byte one is broken. The form
 //! (Krizhevsky's CIFAR page): a label byte, in CIFAR-100 a coarse and a fine one of which the fine one is the class, then
-//! 1024 bytes each of red, green and blue, row by row. Files may be gzipped. Classes have names where the list of names lies beside the files.
+//! 1024 bytes each of red, green and blue, row by row. Files may be gzipped. Classes have names where the list of
+//! names lies beside the files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -199,8 +200,8 @@ fn contents(path: &Path) -> Result<Vec<u8>, Diagnostic> {
 /// Reads files whole, one after the other; the classes' names lie in `names_file`, where there are any.
 ///
 /// # Errors
-/// Those of [`contents`]; E0502 broken file, E0405 and E0503 as [`in_memory::shape`], E0505 no images, or a class without any among the training
-/// images.
+/// Those of [`contents`] and [`in_memory::shape`]; E0502 broken file, E0505 no images, or a class without any among the
+/// training images.
 fn read(
     name: &Path,
     names_file: &Path,

@@ -178,9 +178,9 @@ impl Dataset {
         Ok(())
     }
 
-    /// SHA-256, as hexadecimal digits, of what makes the set: the number of its images, their shape, the classes' names, the
-    /// labels, and of a folder the names and sizes of the files, of other sets the pixels. A run keeps it, so that its continuation
-    /// can tell whether the images are those that it was trained on.
+    /// SHA-256, as hexadecimal digits, of what makes the set: the number of its images, their shape, the classes' names,
+    /// the labels, and of a folder the names and sizes of the files, of other sets the pixels. A run keeps it, so that its
+    /// continuation can tell whether the images are those that it was trained on.
     ///
     /// # Errors
     /// E0501 or E0901 a file that is not there or tells nothing.

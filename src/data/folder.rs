@@ -1,7 +1,7 @@
 //! A folder with a folder of JPEG and PNG files for each class.
 //!
-//! Owns: which files belong to which class, and in which order: classes are the folders by name, images the files by
-//! name within, both sorted by bytes; names that begin with a point, other files, deeper folders and what is neither (a pipe,
+//! Owns: which files belong to which class, and in which order: classes are the folders by name, images the files by name
+//! within, both sorted by bytes; names that begin with a point, other files, deeper folders and what is neither (a pipe,
 //! whose end would be waited for) are left alone. Names stand in lists, a line each, so that none may hold a line's end.
 //! What becomes of a single picture is in [`picture`]. Opening lists the files; they are read when they are asked for, and
 //! kept decoded where the cache has room for all. A file takes about 50 bytes of memory.

@@ -1,9 +1,10 @@
 //! Labelled images: where they come from, and what a training sees of them.
 //!
 //! Owns: [`open`], the interface of a form of storage ([`Images`]), the fit of classes to a classifier. One file a form:
-//! `bundled`, `idx`, `cifar` (which hold their images `in_memory`), `folder`; each hands over its labels and something that loads an image by index. [`Dataset`]
-//! is what they have in common, `survey` the one look at all images before the first step, [`Loader`] the way of a batch
-//! from files to numbers. Knows nothing of networks but the input's shape, and nothing of devices.
+//! `bundled`, `idx`, `cifar` (which hold their images `in_memory`), `folder`; each hands over its labels and something that
+//! loads an image by index. [`Dataset`] is what they have in common, `survey` the one look at all images before the first
+//! step, [`Loader`] the way of a batch from files to numbers. Knows nothing of networks but the input's shape, and nothing
+//! of devices.
 //!
 //! An image is 8-bit pixels in the order channel, row, column, at the network's input size. IDX and CIFAR files are held
 //! in memory from opening on. Folders are listed, and read as they are needed; `cache` keeps their decoded pictures where
@@ -167,8 +168,9 @@ pub fn setting<'a>(fault: &Diagnostic, data: &Data, key: &'a str) -> &'a str {
 /// not looked at: [`Dataset::survey`] or [`Dataset::check`] does that.
 ///
 /// # Errors
-/// E0405 a `data.resize` or `data.crop` that is none for this set; E0501 no such set, file or folder, or only half of it; E0502 broken data file; E0503 images of another shape than
-/// the input; E0505 no images, or a class without any; E0901 unreadable file.
+/// E0405 a `data.resize` or `data.crop` that is none for this set; E0501 no such set, file or folder, or only half of it;
+/// E0502 broken data file; E0503 images of another shape than the input; E0505 no images, or a class without any; E0901
+/// unreadable file.
 pub fn open(
     name: &str,
     part: Part,
