@@ -1,5 +1,5 @@
-/* A process that dies while it writes a run: at its NETC_DIES_AT-th write to or sync of what is in a run's folder, of which
- * the first half arrives. Loaded before the C library (LD_PRELOAD). */
+/* A process that dies while it writes a run: at its NETC_DIES_AT-th write to, sync of, link to or removal of what is in a
+ * run's folder. Of a write the first half arrives. Loaded before the C library (LD_PRELOAD). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <signal.h>
@@ -12,6 +12,14 @@
 static atomic_long calls;
 
 /* Whether this call is the last one. */
+static int dies_at(const char *path)
+{
+    const char *at = getenv("NETC_DIES_AT");
+    if (!at || (!strstr(path, "/.netc-") && !strstr(path, "/checkpoints") && !strstr(path, "/final")))
+        return 0;
+    return ++calls == atol(at);
+}
+
 static int dies(int file)
 {
     char link[32], path[4096];
@@ -20,10 +28,23 @@ static int dies(int file)
     if (length <= 0)
         return 0;
     path[length] = 0;
-    const char *at = getenv("NETC_DIES_AT");
-    if (!at || (!strstr(path, "/.netc-") && !strstr(path, "/checkpoints")))
-        return 0;
-    return ++calls == atol(at);
+    return dies_at(path);
+}
+
+int linkat(int from, const char *old, int to, const char *new, int flags)
+{
+    int (*real)(int, const char *, int, const char *, int) = dlsym(RTLD_NEXT, "linkat");
+    if (dies_at(new))
+        kill(getpid(), SIGKILL);
+    return real(from, old, to, new, flags);
+}
+
+int unlink(const char *path)
+{
+    int (*real)(const char *) = dlsym(RTLD_NEXT, "unlink");
+    if (dies_at(path))
+        kill(getpid(), SIGKILL);
+    return real(path);
 }
 
 ssize_t write(int file, const void *bytes, size_t count)

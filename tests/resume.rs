@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use netc::random::{Purpose, Stream};
@@ -142,7 +143,10 @@ fn killed_runs_go_on_to_the_bit_on_opencl() {
     );
 }
 
-/// Builds one of the libraries that stand before the C library.
+/// The libraries that stand before the C library, each built once.
+static FAULTY_WRITE: LazyLock<PathBuf> = LazyLock::new(|| faulty("write"));
+static FAULTY_CLOCK: LazyLock<PathBuf> = LazyLock::new(|| faulty("clock"));
+
 fn faulty(what: &str) -> PathBuf {
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("libfaulty_{what}.so"));
     let built = std::process::Command::new("cc")
@@ -156,16 +160,21 @@ fn faulty(what: &str) -> PathBuf {
     library
 }
 
-/// A run is killed within each write and before each sync of its files.
+/// The step of a run's best checkpoint.
+fn best(run: &Path) -> String {
+    let mut told = checkpoint::facts(&run.join("checkpoints/best.safetensors")).unwrap();
+    told.remove("step").unwrap()
+}
+
+/// A run is killed within each write and before each sync, link and removal of its files.
 #[test]
 fn a_run_killed_while_it_writes_goes_on_to_the_bit() {
-    let library = faulty("write");
     let whole = training("host").run();
     whole.exits(0);
     let (mut before, mut halves, mut after) = (0, 0, 0);
     for call in 1.. {
         let mut dying = training("host")
-            .env("LD_PRELOAD", &library)
+            .env("LD_PRELOAD", &*FAULTY_WRITE)
             .env("NETC_DIES_AT", call.to_string())
             .start();
         assert!(!dying.reaches("panicked"));
@@ -190,6 +199,7 @@ fn a_run_killed_while_it_writes_goes_on_to_the_bit() {
         };
         more.exits(0);
         same_run(&whole.path("run"), &folder.join("run"));
+        assert_eq!(best(&folder.join("run")), best(&whole.path("run")));
         let left = files_below(&folder);
         assert!(!left.iter().any(|name| name.contains(".netc-")), "{left:?}");
     }
@@ -255,24 +265,38 @@ fn final_parameters_stay_until_there_is_a_later_checkpoint() {
     let folder = short.path("");
     let last = folder.join("run/final.safetensors");
     let kept = bytes(last.clone());
-    // It dies in its first write to the first checkpoint, after the four files that stand before it.
-    let mut dying = resume(&folder)
-        .set("train.epochs", 6)
-        .env("LD_PRELOAD", faulty("write"))
-        .env("NETC_DIES_AT", "9")
-        .start();
-    dying.wait_for("goes on after step 10 of 30");
-    dying.reaches("panicked");
-    assert!(dying.kill_if_alive().1, "it was killed");
-    assert!(
-        files_below(&folder)
-            .iter()
-            .any(|name| name.contains("checkpoints/.netc-"))
-    );
-    assert!(kept == bytes(last.clone()));
-    // It is not taken for done, and comes to the same end.
-    resume(&folder).run().exits(0);
-    same_run(&whole.path("run"), &folder.join("run"));
+    // It dies at any moment of being trained further.
+    copy(&folder.join("run"), &folder.join("short"));
+    let (mut stayed, mut gone) = (0, 0);
+    for call in 1.. {
+        fs::remove_dir_all(folder.join("run")).unwrap();
+        copy(&folder.join("short"), &folder.join("run"));
+        let mut dying = resume(&folder)
+            .set("train.epochs", 6)
+            .env("LD_PRELOAD", &*FAULTY_WRITE)
+            .env("NETC_DIES_AT", call.to_string())
+            .start();
+        dying.reaches("panicked");
+        if !dying.kill_if_alive().1 {
+            break;
+        }
+        stayed += u64::from(last.exists() && kept == bytes(last.clone()));
+        gone += u64::from(!last.exists());
+        let config = String::from_utf8(bytes(folder.join("run/config.toml"))).unwrap();
+        if config.contains("epochs = 6") {
+            // It is not taken for done, and comes to the same end.
+            resume(&folder).run().exits(0);
+            same_run(&whole.path("run"), &folder.join("run"));
+            assert_eq!(best(&folder.join("run")), best(&whole.path("run")));
+        } else {
+            resume(&folder)
+                .run()
+                .exits(0)
+                .tells("all 2 epochs are done");
+            assert!(kept == bytes(last.clone()));
+        }
+    }
+    assert!(stayed > 10 && gone > 10, "{stayed} {gone}");
     // Where only final parameters are left they are not trained over.
     fs::remove_dir_all(folder.join("run/checkpoints")).unwrap();
     let kept = bytes(last.clone());
@@ -693,6 +717,67 @@ fn images_that_vanish_within_a_step_leave_the_statistics_of_the_step_before() {
 }
 
 #[test]
+fn what_replaces_a_run_and_dies_is_no_mixture_of_both() {
+    let old = tiny_training().run();
+    let folder = old.path("");
+    copy(&folder.join("run"), &folder.join("old"));
+    write(&folder.join("other.net"), b"input 1x8x8\nF4 -> F2\n");
+    let mut none = 0;
+    for call in 1..16 {
+        fs::remove_dir_all(folder.join("run")).unwrap();
+        copy(&folder.join("old"), &folder.join("run"));
+        write(&folder.join("run/checkpoints/notes.txt"), b"mine");
+        let mut dying = Netc::new()
+            .current(&folder)
+            .args(["train", "other.net", "--device", "host", "--force"])
+            .set("data.train", "data")
+            .set("data.test", "data")
+            .set("train.batch", 10)
+            .set("output.dir", "run")
+            .env("LD_PRELOAD", &*FAULTY_WRITE)
+            .env("NETC_DIES_AT", call.to_string())
+            .start();
+        dying.reaches("panicked");
+        assert!(dying.kill_if_alive().1, "call {call}");
+        assert_eq!(bytes(folder.join("run/checkpoints/notes.txt")), b"mine");
+        if folder.join("run/config.toml").exists() {
+            let more = resume(&folder).run();
+            more.exits(0);
+            let network = String::from_utf8(bytes(folder.join("run/network.net"))).unwrap();
+            assert!(network.contains("F4 -> F2"), "{network}");
+        } else {
+            resume(&folder).run().fails("E0501", &["config.toml"]);
+            none += 1;
+        }
+    }
+    assert!(none > 5, "{none}");
+}
+
+#[test]
+fn an_end_that_a_resume_brings_comes_with_a_test() {
+    let mut running = training("host").start();
+    running.wait_for("step 13/");
+    running.signal("TERM");
+    let stopped = running.wait();
+    stopped.exits(143);
+    let more = resume(&stopped.path("")).set("train.stop_after", 1).run();
+    more.exits(0);
+    let lines = figures(&stopped.path("run"));
+    assert!(lines.last().unwrap().get("test_loss").is_some());
+}
+
+#[test]
+fn a_changed_mean_is_no_mean_of_the_run() {
+    let run = tiny_training().run();
+    let place = run.path("run/mean.safetensors");
+    let mut mean = bytes(place.clone());
+    *mean.last_mut().unwrap() ^= 1;
+    fs::write(&place, mean).unwrap();
+    let eval = Netc::new().current(&run.path("")).args(["eval", "run"]);
+    eval.run().fails("E0601", &["the mean in `run`"]);
+}
+
+#[test]
 fn files_of_others_are_not_written_over() {
     for file in [
         "classes.txt",
@@ -769,11 +854,10 @@ fn runs_that_begin_at_the_same_moment_have_folders_of_their_own() {
 
 #[test]
 fn a_clock_that_is_set_back_changes_nothing() {
-    let library = faulty("clock");
     let whole = training("host").run();
     let faulty = training("host")
         .set("train.checkpoint.every", "1 s")
-        .env("LD_PRELOAD", &library)
+        .env("LD_PRELOAD", &*FAULTY_CLOCK)
         .run();
     faulty.exits(0);
     same_run(&whole.path("run"), &faulty.path("run"));
@@ -879,11 +963,10 @@ fn a_run_that_began_with_another_ones_parameters_begins_there_again() {
     };
     from("whole").run().exits(0);
     // Killed while it is written, it is no run yet, or has what it begins with.
-    let library = faulty("write");
     let (mut no_runs, mut runs) = (0, 0);
     for call in 1..20 {
         let dying = from("dying")
-            .env("LD_PRELOAD", &library)
+            .env("LD_PRELOAD", &*FAULTY_WRITE)
             .env("NETC_DIES_AT", call.to_string());
         let mut dying = dying.args(["--force"]).start();
         dying.reaches("panicked");

@@ -29,7 +29,7 @@ pub fn open(tree: &Tree, input: Option<Shape>, config: &Config) -> Sets {
     let mut sets = Sets::default();
     let written = tree.input.as_ref().map(|input| input.span);
     let faulty = |key: &str, fault: Diagnostic| -> Diagnostic {
-        let fault = config.point(data::setting(&fault, &config.data, key), fault);
+        let fault = config.point(key, fault);
         match written {
             Some(span) if fault.code == Code::E0503 => {
                 beside(fault, tree, span, "the network's input")

@@ -67,7 +67,11 @@ impl Predict {
             output,
             self.json,
         )?;
-        let fit = Fit::new(&ready.config.data, ready.input)?;
+        let (data, input) = (&ready.config.data, ready.input);
+        let fit = match ready.opened.stored()? {
+            Some(stored) => Fit::to_stored(data, input, stored)?,
+            None => Fit::new(data, input)?,
+        };
         let mean = ready.opened.mean(ready.input)?;
         let size = ready.input.elements();
         let mut faults = Diagnostics::new();

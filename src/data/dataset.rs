@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::augment::Draw;
 use super::in_memory::Memory;
+use super::mean::Origin;
 use super::picture::Scratch;
 use super::{Images, Naming};
 use crate::diagnostic::nearest::nearest;
@@ -124,6 +125,15 @@ impl Dataset {
     /// The shape of every image.
     pub fn shape(&self) -> Shape {
         self.shape
+    }
+
+    /// What a mean of its images is of.
+    pub fn origin(&self) -> Origin {
+        Origin {
+            shape: self.shape,
+            images: self.len(),
+            stored: self.images.stored(),
+        }
     }
 
     /// The label of each image, each below the number of classes.

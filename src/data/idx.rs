@@ -144,7 +144,7 @@ pub(super) fn open_reader(path: &Path) -> Result<File, Diagnostic> {
 /// Reads a pair of files whole.
 ///
 /// # Errors
-/// E0502 broken file, E0405 and E0503 as [`in_memory::shape`], E0505 no images, or a class without any among the training
+/// E0502 broken file, E0503 as [`in_memory::shape`], E0505 no images, or a class without any among the training
 /// images.
 pub(super) fn read<I: Read, L: Read>(
     pair: Pair<'_, I, L>,

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::picture::{self, Scratch, place};
 use super::{Asked, Images, check_shape};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::Diagnostic;
 use crate::op::shape::Shape;
 
 /// Images one after the other, `[channels, height, width]` each.
@@ -47,40 +47,28 @@ impl Images for Memory {
         Ok(())
     }
 
+    fn stored(&self) -> Option<(usize, usize)> {
+        let [_, height, width] = self.held.dimensions();
+        Some((height, width))
+    }
+
     fn identify(&self, index: usize, hash: &mut Sha256) -> Result<(), Diagnostic> {
         hash.update(self.image(index));
         Ok(())
     }
 }
 
-/// The shape of what is cut out of the images of a set, which are held in another one.
+/// The shape of what is cut out of the images of a set, which are held in another one. Images that are smaller than
+/// `data.crop` stay whole, and none are resized: a configuration may serve pictures and these.
 ///
 /// # Errors
-/// E0405 a resize, or a crop larger than the images; E0503 where the network's input is of another shape.
+/// E0503 where the network's input is of another shape.
 pub(super) fn shape(name: &str, held: Shape, asked: Asked<'_>) -> Result<Shape, Diagnostic> {
-    let contradiction = |message: String, help: String| {
-        let fault = Diagnostic::error(Code::E0405, message);
-        Err(fault.help(help))
-    };
-    if let Some(resize) = asked.data.resize {
-        return contradiction(
-            format!(
-                "`data.resize = {resize}` is for pictures of class folders, but the images of `{name}` are all {held}"
-            ),
-            "leave `resize` out, or write `resize = 0`; `crop` is for images of every kind".into(),
-        );
-    }
     let [channels, height, width] = held.dimensions();
     let mut shape = held;
-    if let Some(crop) = asked.data.crop {
-        if crop > height.min(width) {
-            return contradiction(
-                format!(
-                    "`data.crop = {crop}` is larger than the images of `{name}`, which are {held}"
-                ),
-                format!("write `crop = {}` or less", height.min(width)),
-            );
-        }
+    if let Some(crop) = asked.data.crop
+        && crop <= height.min(width)
+    {
         if let Some(input) = asked.input {
             picture::check_crop(crop, input)?;
         }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::config::{MeanOf, Scale};
@@ -17,8 +17,39 @@ use crate::op::shape::Shape;
 /// The tensor's name in a run's file.
 const NAME: &str = "mean";
 
-/// The number of images, among the metadata of a run's file.
-pub const IMAGES: &str = "images";
+/// How many images of which size, among the metadata of a run's file: `2000 of 28x28`, or the number alone.
+const IMAGES: &str = "images";
+
+/// What a mean is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The shape of what the network sees.
+    pub shape: Shape,
+    /// How many images.
+    pub images: usize,
+    /// The height and width of what is stored, where that is the same for all.
+    pub stored: Option<(usize, usize)>,
+}
+
+impl Origin {
+    fn words(&self) -> String {
+        match self.stored {
+            Some((height, width)) => format!("{} of {height}x{width}", self.images),
+            None => self.images.to_string(),
+        }
+    }
+
+    /// What a run's file says: how many images, and of which size they are stored.
+    pub fn read(about: &Metadata) -> Option<(u64, Option<(usize, usize)>)> {
+        let words = about.metadata().as_ref()?.get(IMAGES)?;
+        let Some((images, size)) = words.split_once(" of ") else {
+            return Some((words.parse().ok()?, None));
+        };
+        let (height, width) = size.split_once('x')?;
+        let stored = (height.parse().ok()?, width.parse().ok()?);
+        Some((images.parse().ok()?, Some(stored)))
+    }
+}
 
 /// What is subtracted from 8-bit pixels, in their units (0 to 255).
 #[derive(Clone, Debug, PartialEq)]
@@ -83,10 +114,10 @@ impl Mean {
     }
 
     /// The bytes of a run's file: safetensors with the tensor `mean`, f64, `[channels, height, width]`, a channel mean as
-    /// `[channels, 1, 1]`, no tensor where nothing is subtracted; and as metadata of how many `images` it is the mean. Equal
+    /// `[channels, 1, 1]`, no tensor where nothing is subtracted; and as metadata of which images it is the mean. Equal
     /// means give equal bytes.
-    pub fn save(&self, shape: Shape, images: usize) -> Vec<u8> {
-        let [channels, height, width] = shape.dimensions();
+    pub fn save(&self, of: &Origin) -> Vec<u8> {
+        let [channels, height, width] = of.shape.dimensions();
         let (values, shape) = match self {
             Self::Pixel(values) => (values.as_slice(), vec![channels, height, width]),
             Self::Channel(values) => (values.as_slice(), vec![channels, 1, 1]),
@@ -105,7 +136,7 @@ impl Mean {
         } else {
             Some((NAME, view(&bytes)))
         };
-        let about = HashMap::from([(IMAGES.to_owned(), images.to_string())]);
+        let about = HashMap::from([(IMAGES.to_owned(), of.words())]);
         safetensors::serialize(tensors, Some(about))
             .expect("internal error: a mean that cannot be written")
     }

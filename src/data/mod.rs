@@ -90,6 +90,11 @@ pub trait Images: Debug + Send + Sync {
         Ok(())
     }
 
+    /// The height and width that all images are stored in, where they have one size.
+    fn stored(&self) -> Option<(usize, usize)> {
+        None
+    }
+
     /// Hashes what tells image `index` from another: of a file its name and its size, else the stored pixels. When a file was
     /// written is no matter, so that a copy of a set is the same set.
     ///
@@ -152,15 +157,6 @@ struct Asked<'a> {
     input: Option<Shape>,
 }
 
-/// The setting that a fault of [`open`] is about: the one that names the set, `key`, or one that does not suit the set.
-pub fn setting<'a>(fault: &Diagnostic, data: &Data, key: &'a str) -> &'a str {
-    match fault.code {
-        Code::E0405 if data.resize.is_some() => "data.resize",
-        Code::E0405 => "data.crop",
-        _ => key,
-    }
-}
-
 /// Opens one part of a set: `name` is a bundled set's name or a path, `input` the network's input where it is known.
 ///
 /// A folder with MNIST's or CIFAR's file names gives its training or its test part; a path to an images file takes the
@@ -168,9 +164,8 @@ pub fn setting<'a>(fault: &Diagnostic, data: &Data, key: &'a str) -> &'a str {
 /// not looked at: [`Dataset::survey`] or [`Dataset::check`] does that.
 ///
 /// # Errors
-/// E0405 a `data.resize` or `data.crop` that is none for this set; E0501 no such set, file or folder, or only half of it;
-/// E0502 broken data file; E0503 images of another shape than the input; E0505 no images, or a class without any; E0901
-/// unreadable file.
+/// E0501 no such set, file or folder, or only half of it; E0502 broken data file; E0503 images of another shape than
+/// the input; E0505 no images, or a class without any; E0901 unreadable file.
 pub fn open(
     name: &str,
     part: Part,

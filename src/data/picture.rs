@@ -29,8 +29,8 @@ enum Scale {
     Keep,
     /// The shorter side becomes this long.
     Shorter(usize),
-    /// Until it just covers the output.
-    Cover,
+    /// Until it just covers this height and width.
+    Cover(usize, usize),
 }
 
 /// How pictures of any size become the network's input.
@@ -69,12 +69,33 @@ impl Fit {
         let scale = match (data.resize, data.crop) {
             (Some(resize), _) => Scale::Shorter(resize),
             (None, Some(_)) => Scale::Keep,
-            (None, None) => Scale::Cover,
+            (None, None) => Scale::Cover(height, width),
         };
         Ok(Self {
             shape: input,
             scale,
             exact: false,
+        })
+    }
+
+    /// The fit to the input of a network that has learned from images of one size, which pictures are scaled to cover; what
+    /// `data.crop` cuts out of those is cut out.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn to_stored(
+        data: &Data,
+        input: Shape,
+        (height, width): (usize, usize),
+    ) -> Result<Self, Diagnostic> {
+        let own = Data {
+            resize: None,
+            crop: None,
+            ..data.clone()
+        };
+        Ok(Self {
+            scale: Scale::Cover(height, width),
+            ..Self::new(&own, input)?
         })
     }
 
@@ -98,17 +119,16 @@ impl Fit {
 
     /// The sides to which a picture is resized.
     fn scaled(&self, height: usize, width: usize) -> (usize, usize) {
-        let [_, out_height, out_width] = self.shape.dimensions();
         // The longer side is rounded down, as in torchvision, but never below the output or to nothing.
         let follow = |long: usize, to: usize, short: usize| (long * to / short.max(1)).max(1);
         match self.scale {
             Scale::Keep => (height, width),
             Scale::Shorter(side) if height <= width => (side, follow(width, side, height)),
             Scale::Shorter(side) => (follow(height, side, width), side),
-            Scale::Cover if height * out_width <= width * out_height => {
-                (out_height, follow(width, out_height, height).max(out_width))
+            Scale::Cover(tall, wide) if height * wide <= width * tall => {
+                (tall, follow(width, tall, height).max(wide))
             }
-            Scale::Cover => (follow(height, out_width, width).max(out_height), out_width),
+            Scale::Cover(tall, wide) => (follow(height, wide, width).max(tall), wide),
         }
     }
 

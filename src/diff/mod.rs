@@ -59,6 +59,9 @@ pub fn diff(old: &Tree, new: &Tree) -> Diff {
     best
 }
 
+/// Repeats without a partner that are tried one by one, at most: each takes a comparison.
+const MOST_ONE_BY_ONE: usize = 4;
+
 /// The shortest of the differences between networks whose repeats are folded or not.
 fn of_reading(outliner: &mut Outliner, old: &Tree, new: &Tree, as_written: bool) -> Diff {
     let mut compare = |of_old: Folding, of_new: Folding| {
@@ -94,6 +97,7 @@ fn of_reading(outliner: &mut Outliner, old: &Tree, new: &Tree, as_written: bool)
         alone(&best.old, &pairs.new_of_old),
         alone(&best.new, &pairs.old_of_new),
     );
+    let (each_old, each_new) = (one_by_one(&of_old), one_by_one(&of_new));
     let candidates = [
         (outermost(&of_old), outermost(&of_new)),
         (outermost(&of_old), Folding::Folded),
@@ -115,7 +119,30 @@ fn of_reading(outliner: &mut Outliner, old: &Tree, new: &Tree, as_written: bool)
             best = other;
         }
     }
+    // Of several, one may be written out on the other side while another has changed.
+    for span in each_old {
+        let other = compare(Folding::Some(HashSet::from([span])), Folding::Folded);
+        if other.script.edits.len() < best.script.edits.len() {
+            best = other;
+        }
+    }
+    for span in each_new {
+        let other = compare(Folding::Folded, Folding::Some(HashSet::from([span])));
+        if other.script.edits.len() < best.script.edits.len() {
+            best = other;
+        }
+    }
     best
+}
+
+/// Brackets to be looked at one by one, where that is another look than at all of them and there are few.
+fn one_by_one(spans: &HashSet<Span>) -> Vec<Span> {
+    let mut spans: Vec<Span> = spans.iter().copied().collect();
+    if !(2..=MOST_ONE_BY_ONE).contains(&spans.len()) {
+        spans.clear();
+    }
+    spans.sort_by_key(|span| span.start);
+    spans
 }
 
 /// Of some brackets those that stand in no other of them.

@@ -161,7 +161,12 @@ fn batches<'a, T: Real>(
 
 /// How many logits beat the label's (of equal ones the first counts), and the largest one's class.
 fn rank(logits: &[f64], label: usize) -> (usize, usize) {
-    let beats = |c: usize| logits[c] > logits[label] || (logits[c] == logits[label] && c < label);
+    // What is no number is beaten by all.
+    let beats = |c: usize| {
+        logits[label].is_nan()
+            || logits[c] > logits[label]
+            || (logits[c] == logits[label] && c < label)
+    };
     let mut answer = 0;
     for c in 1..logits.len() {
         if logits[c] > logits[answer] {
@@ -185,5 +190,6 @@ mod tests {
         assert_eq!(rank(&[0.1, 3.0, 2.0], 2), (1, 1));
         assert_eq!(rank(&[1.0, 1.0], 1), (1, 0));
         assert_eq!(rank(&[1.0, 1.0], 0), (0, 0));
+        assert_eq!(rank(&[f64::NAN, 1.0, f64::NAN], 0).0, 2);
     }
 }

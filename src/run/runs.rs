@@ -10,14 +10,12 @@ use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use safetensors::tensor::Metadata;
-
 use super::checkpoint;
 use super::folder::{self, name};
 use super::metrics::Metrics;
 use super::state::{self, State, Test};
 use crate::config::{Batch, Config};
-use crate::data::mean::IMAGES;
+use crate::data::mean::Origin;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::file::unreadable;
 use crate::format;
@@ -247,12 +245,6 @@ fn kept(path: &Path) -> (Option<State>, Vec<Diagnostic>) {
     (newest, faults)
 }
 
-/// How many images a run learns from, as its mean says.
-fn learned_from(mean: &Metadata) -> Option<u64> {
-    let about = mean.metadata().as_ref()?;
-    about.get(IMAGES)?.parse().ok()
-}
-
 /// The steps of all epochs.
 fn steps(config: &Config, images: u64) -> Option<u64> {
     let Batch::Images(batch) = config.train.batch else {
@@ -311,24 +303,29 @@ impl Listed {
         faults.extend(fault);
         let (state, damaged) = kept(path);
         faults.extend(damaged);
-        let (mut has_final, mut images) = (false, None);
+        let mut images = None;
         for file in [name::FINAL, name::MEAN] {
             match checkpoint::peek(&path.join(file)) {
-                Ok(_) if file == name::FINAL => has_final = true,
-                Ok(header) => images = learned_from(&header),
+                Ok(header) if file == name::MEAN => {
+                    images = Origin::read(&header).map(|(images, _)| images);
+                }
+                Ok(_) => {}
                 Err(fault) if fault.code == Code::E0501 => {}
                 Err(fault) => faults.push(fault),
             }
         }
         faults.retain(|fault| fault.severity == Severity::Error);
         // It may have been begun to be trained further.
-        let is_done = state.as_ref().zip(config.as_ref());
-        let is_done = is_done.map(|(state, config)| state.is_done(config));
+        let finish = folder::finish(path);
+        let is_end = finish.is_some_and(|finish| {
+            let config = config.as_ref();
+            config.is_none_or(|config| finish.is_end(config))
+        });
         let standing = if is_training {
             Standing::Training
         } else if !faults.is_empty() {
             Standing::Damaged
-        } else if has_final && is_done != Some(false) {
+        } else if is_end {
             Standing::Finished
         } else if state.is_some() {
             Standing::Stopped

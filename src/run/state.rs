@@ -15,6 +15,9 @@ use crate::device::Description;
 use crate::file;
 use crate::plan::Plan;
 
+/// What final parameters say of themselves.
+const FINISH: &str = "finish";
+
 /// Where a training stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -36,12 +39,38 @@ pub struct State {
     pub ended: bool,
 }
 
-impl State {
-    /// Whether nothing is left to be done.
-    pub fn is_done(&self, config: &Config) -> bool {
-        self.tested >= config.train.epochs || self.course.ends(config)
+/// Where the training stood whose final parameters a file holds. Equal runs have equal ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Finish {
+    /// Steps done.
+    pub step: u64,
+    /// Epochs done.
+    pub epochs: u64,
+    /// What the test losses had led to.
+    pub course: Course,
+    /// SHA-256 of the mean's file.
+    pub mean: String,
+}
+
+impl Finish {
+    /// Whether that is the end, also where epochs were added since then.
+    pub fn is_end(&self, config: &Config) -> bool {
+        self.epochs >= config.train.epochs || self.course.ends(config)
     }
 
+    /// The facts of the file.
+    pub fn facts(&self) -> BTreeMap<String, String> {
+        let text = serde_json::to_string(self).expect("internal error: a state is data");
+        BTreeMap::from([(FINISH.to_owned(), text)])
+    }
+
+    /// What [`Self::facts`] has written.
+    pub fn read(facts: &BTreeMap<String, String>) -> Option<Self> {
+        serde_json::from_str(facts.get(FINISH)?).ok()
+    }
+}
+
+impl State {
     /// The steps whose lines are written: all but one whose epoch is still to be tested.
     pub fn lines(&self) -> u64 {
         self.step - u64::from(self.untested.is_some())

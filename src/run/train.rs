@@ -5,7 +5,6 @@
 //! goes wrong on the way loses more than the steps since the last checkpoint: a disk that is full is told of and tried
 //! again, images that can no longer be read end the training with a checkpoint.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,7 @@ use super::metrics::Metrics;
 use super::not_finite::{When, not_finite, with_last};
 use super::schedule::learning_rate;
 use super::session::{Session, Trouble};
-use super::state::{Circumstances, State, Test, facts};
+use super::state::{Circumstances, Finish, State, Test, facts};
 
 /// Told as the training goes on.
 pub trait Watcher {
@@ -161,7 +160,9 @@ impl Training<'_> {
                     self.state.best = best;
                 }
             }
-            if self.state.step >= total || self.state.ended {
+            // An end that a resume brings comes with the next test.
+            let whole = self.state.step == self.state.tested * per_epoch;
+            if self.state.step >= total || (self.state.ended && whole) {
                 break;
             }
             let begin = Instant::now();
@@ -356,9 +357,15 @@ impl Training<'_> {
                 ),
             ));
         }
+        let finish = Finish {
+            step: self.state.step,
+            epochs: self.state.tested,
+            course: self.state.course.clone(),
+            mean: self.about.mean.clone(),
+        };
         let session = &mut *self.session;
         self.folder
-            .finish(|path| session.save(path, false, &BTreeMap::new()))
+            .finish(|path| session.save(path, false, &finish.facts()))
             .map_err(|fault| {
                 fault.note(format!(
                     "`netc train --resume {}` goes on from the last checkpoint",

@@ -160,6 +160,8 @@ impl Train {
         let about = ready.circumstances()?;
         let (pattern, name) = (&ready.config.output.dir, &ready.network.name);
         let files = ready.files(&stated, ready.train.classes());
+        // From here on a signal leaves a run that can be resumed.
+        let stop = signals.ask();
         let state = State::default();
         let facts = facts(&state, ready.config.train.seed, &about);
         let session = &mut ready.session;
@@ -168,7 +170,7 @@ impl Train {
         let begin: Option<&mut Begin<'_>> = inherited.is_some().then_some(&mut begin);
         let mut folder = RunFolder::create(pattern, name, self.force, &files, begin)
             .map_err(|fault| ready.config.point("output.dir", fault))?;
-        let training = ready.training(&mut folder, (state, &about), signals.ask());
+        let training = ready.training(&mut folder, (state, &about), stop);
         self.finish(training, output)
     }
 
@@ -219,14 +221,7 @@ impl Train {
                 return Err(ready.config.point("data.train", fault).into());
             }
             if about.mean != before.mean {
-                let message = format!(
-                    "the mean in `{}` is not the one that the run began with",
-                    run.display()
-                );
-                let fault = Diagnostic::error(Code::E0601, message).help(
-                    "restore `mean.safetensors` from a copy, or begin a new run with `--from`",
-                );
-                return Err(fault.into());
+                return Err(folder::other_mean(run).into());
             }
             if let Some(why) = about.departs(before) {
                 asked.say(&format!("from here on the numbers are no longer those of an uninterrupted run, to the bit: {why}"));

@@ -103,7 +103,6 @@ impl Prepared {
         };
         // Everything that can be wrong is looked at before anything is written.
         let of_data = |key: &str, fault: Diagnostic| {
-            let key = data::setting(&fault, &config.data, key);
             let fault = config.point(key, fault);
             match &network.tree.input {
                 Some(input) if fault.code == Code::E0503 => between(
@@ -305,8 +304,8 @@ impl Ready {
             self.session.device.description(),
             self.session.training_plan(),
         );
-        let (mean, shape, images) = (&self.mean, self.train.shape(), self.train.len());
-        let mean = file::hex(&Sha256::digest(mean.save(shape, images)));
+        let mean = self.mean.save(&self.train.origin());
+        let mean = file::hex(&Sha256::digest(mean));
         let about = [self.train.fingerprint()?, self.test.fingerprint()?, mean];
         Ok(Circumstances::of(device, &plan, about))
     }
@@ -322,7 +321,7 @@ impl Ready {
             network,
             config: &self.config,
             classes,
-            mean: (&self.mean, self.train.shape(), self.train.len()),
+            mean: (&self.mean, self.train.origin()),
             left_out: sets.map(|set| set.map_or(&[][..], Dataset::broken_files)),
         };
         contents.files()

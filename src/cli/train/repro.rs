@@ -152,10 +152,8 @@ impl Repro {
         let mut ready = prepared.load()?;
         let about = ready.circumstances()?;
         let standing = folder::standing(&self.run)?;
-        let done = standing
-            .as_ref()
-            .is_none_or(|(state, _)| state.is_done(&ready.config));
-        let finished = done && folder::has_final(&self.run);
+        let finish = folder::finish(&self.run);
+        let finished = finish.is_some_and(|finish| finish.is_end(&ready.config));
         if let Some((_, before)) = standing
             && let Some(why) = about.departs(&before)
         {

@@ -64,19 +64,17 @@ pub fn read(run: &Path, sets: &[String], asked: &Asked<'_>) -> Result<Option<Res
         });
         Ok(None)
     };
+    let finish = folder::finish(run);
+    if let Some(finish) = &finish
+        && finish.is_end(config)
+        && finish.epochs <= config.train.epochs
+    {
+        return done(finish.epochs);
+    }
     let claim = folder::claim(run)?;
-    let same = config.train.epochs == begun.config.train.epochs;
-    let has_final = folder::has_final(run);
-    let newest = match folder::newest(run) {
-        Ok((None, _)) if has_final => Err(gone(run)),
+    let (checkpoint, damaged) = match folder::newest(run)? {
+        (None, _) if finish.is_some() => return Err(gone(run).into()),
         newest => newest,
-    };
-    let (checkpoint, damaged) = match newest {
-        // What is wanted is there.
-        Err(fault) if has_final && same && fault.code == Code::E0601 => {
-            return done(config.train.epochs);
-        }
-        newest => newest?,
     };
     for fault in damaged {
         let note = "an older checkpoint is taken: the steps since then are trained again";
@@ -97,10 +95,9 @@ pub fn read(run: &Path, sets: &[String], asked: &Asked<'_>) -> Result<Option<Res
     if checkpoint.facts.get("seed") != Some(&config.train.seed.to_string()) {
         return Err(other_run(run, "is of another run, with another seed").into());
     }
-    if has_final && state.is_done(config) && state.tested <= config.train.epochs {
-        return done(state.tested);
-    }
-    if config.optimizer.schedule.kind == ScheduleKind::Cosine && !same {
+    if config.optimizer.schedule.kind == ScheduleKind::Cosine
+        && config.train.epochs != begun.config.train.epochs
+    {
         asked.say("the rate of `cosine` follows the number of epochs: it goes on as in a training of so many, which the steps so far were not");
     }
     Ok(Some(Resumed {

@@ -1,8 +1,10 @@
 //! Means, and the step from pixels to numbers.
 
+use safetensors::SafeTensors;
+
 use super::*;
 use crate::config::{MeanOf, Scale};
-use crate::data::mean::of_images;
+use crate::data::mean::{Origin, of_images};
 
 #[test]
 fn means_equal_a_direct_sum() {
@@ -54,16 +56,23 @@ fn means_equal_a_direct_sum() {
 #[test]
 fn means_are_saved_and_read_to_the_bit() {
     let shape = Shape::image(2, 1, 3);
+    let of = Origin {
+        shape,
+        images: 7,
+        stored: Some((5, 4)),
+    };
     for mean in [
         Mean::Pixel(vec![0.1, 1.0, 2.5, 3.0, 254.9, 255.0]),
         Mean::Channel(vec![0.1, 99.7]),
         Mean::None,
     ] {
-        let bytes = mean.save(shape, 7);
+        let bytes = mean.save(&of);
         assert_eq!(Mean::load(&bytes, shape, "mean").unwrap(), mean);
-        assert_eq!(mean.save(shape, 7), bytes);
+        assert_eq!(mean.save(&of), bytes);
+        let (_, about) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(Origin::read(&about), Some((7, Some((5, 4)))));
     }
-    let bytes = Mean::Pixel(vec![0.0; 6]).save(shape, 7);
+    let bytes = Mean::Pixel(vec![0.0; 6]).save(&of);
     let problem = Mean::load(&bytes, Shape::image(1, 28, 28), "mean").unwrap_err();
     assert_eq!(problem.code, Code::E0602);
     assert!(problem.message.contains("2x1x3") && problem.message.contains("1x28x28"));

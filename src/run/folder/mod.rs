@@ -17,14 +17,14 @@ use self::log::Log;
 pub(in crate::run) use self::read::checkpoints;
 use self::read::whole_lines;
 pub use self::read::{
-    OpenedRun, Settings, first, has_final, left_out, mean, metrics, newest, open, settings,
-    standing,
+    OpenedRun, Settings, finish, first, left_out, mean, metrics, newest, open, other_mean,
+    settings, standing,
 };
 use crate::config::Config;
 use crate::data::Mean;
+use crate::data::mean::Origin;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::{self, unreadable, unwritable};
-use crate::op::shape::Shape;
 
 /// A run's folder that this process writes. Its lock dies with the process.
 #[derive(Debug)]
@@ -65,8 +65,8 @@ pub struct Contents<'a> {
     pub config: &'a Config,
     /// The classes' names in the order of the labels.
     pub classes: &'a [String],
-    /// The mean, the shape of an image, and how many it is learned from.
-    pub mean: (&'a Mean, Shape, usize),
+    /// The mean, and what it is of.
+    pub mean: (&'a Mean, Origin),
     /// The images that cannot be read and are left out: of those learned from, held back, tested on.
     pub left_out: [&'a [String]; 3],
 }
@@ -81,11 +81,11 @@ const PARTS: [&str; 3] = ["train", "validation", "test"];
 impl Contents<'_> {
     /// The files that say it.
     pub fn files(&self) -> Files {
-        let (mean, shape, images) = self.mean;
+        let (mean, of) = &self.mean;
         let mut files = vec![
             (name::NETWORK, self.network.into()),
             (name::CLASSES, (self.classes.join("\n") + "\n").into()),
-            (name::MEAN, mean.save(shape, images)),
+            (name::MEAN, mean.save(of)),
         ];
         let lines = PARTS.iter().zip(self.left_out).flat_map(|(part, files)| {
             let line = move |file: &String| format!("{part} {file}\n");
@@ -117,8 +117,8 @@ pub fn choose(pattern: &str, network: &str) -> PathBuf {
 /// The first of a run's files that is in a folder.
 fn held(path: &Path) -> Option<&'static str> {
     let names = [
-        name::NETWORK,
         name::CONFIG,
+        name::NETWORK,
         name::CLASSES,
         name::MEAN,
         name::LEFT_OUT,
@@ -136,7 +136,7 @@ fn held(path: &Path) -> Option<&'static str> {
 pub fn free(path: &Path) -> Result<(), Diagnostic> {
     match held(path) {
         None => Ok(()),
-        Some(name::NETWORK | name::CONFIG) => {
+        Some(name::CONFIG) => {
             let help =
                 "`--resume` goes on with it, `--force` replaces it; or choose another `output.dir`";
             Err(taken(path, "already holds a run", help))
@@ -318,7 +318,13 @@ impl RunFolder {
         files: &Files,
         begin: Option<&mut Begin<'_>>,
     ) -> Result<Self, Diagnostic> {
-        if !force && !matches!(held(path), None | Some(name::NETWORK | name::CONFIG)) {
+        if held(path).is_some() && !force {
+            if path.join(name::LOCK).exists()
+                && let Err(fault) = lock(path)
+                && fault.code == Code::E0603
+            {
+                return Err(fault);
+            }
             // Not even a lock is left in it.
             free(path)?;
         }
@@ -327,10 +333,12 @@ impl RunFolder {
             if !force {
                 free(path)?;
             }
-            let checkpoints = path.join(name::CHECKPOINTS);
-            gone(&checkpoints, fs::remove_dir_all(&checkpoints))?;
-            for old in [name::METRICS, name::FINAL, name::LEFT_OUT] {
+            // The configuration first: what is left without it is no run.
+            for old in [name::CONFIG, name::METRICS, name::FINAL, name::LEFT_OUT] {
                 remove(&path.join(old))?;
+            }
+            for old in checkpoints(path) {
+                remove(&old)?;
             }
         }
         Self::write_all(path, lock, files.0.clone(), begin)
@@ -408,7 +416,7 @@ impl RunFolder {
                 self.lock = lock(&self.path)?;
                 self.remade = true;
             }
-            (None, None) if held(&self.path).is_none() => {
+            (None, None) if self.is_ours() => {
                 fs::create_dir_all(&self.path).map_err(|e| unwritable(&self.path, &e))?;
                 self.lock = lock(&self.path)?;
                 self.write_lines(&place)?;
@@ -428,6 +436,15 @@ impl RunFolder {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing but this run's own files is left.
+    fn is_ours(&self) -> bool {
+        let own = |(name, bytes): &(&str, Vec<u8>)| match fs::read(self.path.join(name)) {
+            Ok(there) => there == *bytes,
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        };
+        self.files.iter().all(own)
     }
 
     /// Writes the lines so far again, where their file has lost its name.
@@ -484,12 +501,16 @@ impl RunFolder {
             .flush()
             .and_then(|()| self.metrics.file.sync_data());
         lines.map_err(|error| unwritable(&self.path.join(name::METRICS), &error))?;
-        save(&last)?;
+        if best {
+            // The best one first, since the last one says that there is such.
+            let best = folder.join(name::BEST);
+            save(&best)?;
+            file::duplicate(&best, &last)?;
+        } else {
+            save(&last)?;
+        }
         // Where the run was finished before, those are no longer its last parameters.
         remove(&self.path.join(name::FINAL))?;
-        if best {
-            file::duplicate(&last, &folder.join(name::BEST))?;
-        }
         let Some((step, keep)) = number.filter(|(_, keep)| *keep > 0) else {
             return Ok(());
         };

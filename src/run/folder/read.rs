@@ -4,15 +4,18 @@ use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use super::{PARTS, name, numbered, numbers};
 use crate::config::Config;
 use crate::data::Mean;
+use crate::data::mean::Origin;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::file;
 use crate::op::shape::Shape;
 use crate::run::checkpoint::{self, Checkpoint};
 use crate::run::metrics::Metrics;
-use crate::run::state::{self, Circumstances, State};
+use crate::run::state::{self, Circumstances, Finish, State};
 use crate::source::Source;
 
 /// Where checkpoints of a run may be that training can go on from, the newest first. Those whose headers cannot be read
@@ -119,9 +122,18 @@ pub struct Settings {
     pub classes: Vec<String>,
 }
 
-/// Whether a run has final parameters. Where it was to be trained further since then, they are not its last ones.
-pub fn has_final(path: &Path) -> bool {
-    path.join(name::FINAL).exists()
+/// Where a run stood when its final parameters were written; none where it has none that can be read. It may have been to be
+/// trained further since then: see [`Finish::is_end`].
+pub fn finish(path: &Path) -> Option<Finish> {
+    Finish::read(&checkpoint::facts(&path.join(name::FINAL)).ok()?)
+}
+
+/// E0601 of a mean that is not the one of the run's parameters.
+pub fn other_mean(path: &Path) -> Diagnostic {
+    let run = path.display();
+    let message = format!("the mean in `{run}` is not the one that the run began with");
+    Diagnostic::error(Code::E0601, message)
+        .help("restore `mean.safetensors` from a copy, or begin a new run with `--from`")
 }
 
 fn no_run(path: &Path, what: &str) -> Diagnostics {
@@ -240,11 +252,30 @@ pub fn mean(path: &Path, image: Shape) -> Result<Mean, Diagnostic> {
 }
 
 impl OpenedRun {
+    /// The height and width of the images that it has learned from, where all had one.
+    ///
+    /// # Errors
+    /// E0601 the mean is damaged; E0501, E0901 it cannot be read.
+    pub fn stored(&self) -> Result<Option<(usize, usize)>, Diagnostic> {
+        let about = checkpoint::peek(&self.path.join(name::MEAN))?;
+        Ok(Origin::read(&about).and_then(|(_, stored)| stored))
+    }
+
     /// The run's mean, for images of this shape.
     ///
     /// # Errors
     /// E0601 it is damaged or of another shape; E0901 it cannot be read.
     pub fn mean(&self, image: Shape) -> Result<Mean, Diagnostic> {
-        mean(&self.path, image)
+        let facts = &self.checkpoint.facts;
+        let known = Finish::read(facts).map(|finish| finish.mean);
+        let known = known.or_else(|| Some(state::read(facts)?.1.mean));
+        let found = mean(&self.path, image)?;
+        let bytes = file::read(&self.path.join(name::MEAN))?;
+        match known {
+            Some(known) if known != file::hex(&Sha256::digest(bytes)) => {
+                Err(other_mean(&self.path))
+            }
+            _ => Ok(found),
+        }
     }
 }
