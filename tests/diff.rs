@@ -77,7 +77,8 @@ fn is_compound(edit: &Edit, before: &[Edit], old: &Net, net: &Net) -> bool {
         }
         Edit::Move(id, _) => {
             let within = net.within(*id);
-            within.len() > 1 && (!is_old(id) || touched(&within))
+            // What was removed from it was an edit inside, too.
+            within.len() > 1 && (!is_old(id) || touched(&within) || touched(&old.within(*id)))
                 || edit.names().iter().any(in_moved)
         }
         other => other.names().iter().any(in_moved),
