@@ -22,7 +22,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::augment::{Augmentation, Draw};
 use super::picture::Scratch;
 use super::{Dataset, Mean};
-use crate::config::Scale;
+use crate::config::{Data, Scale};
 use crate::diagnostic::Diagnostic;
 use crate::op::real::Real;
 
@@ -45,6 +45,20 @@ pub struct Preparation<'a> {
     pub parts: u64,
     /// Threads, 0 for as many as there are cores.
     pub workers: usize,
+}
+
+impl<'a> Preparation<'a> {
+    /// For testing: nothing is varied.
+    pub fn of_test(set: &'a Dataset, mean: &'a Mean, data: &Data) -> Self {
+        Self {
+            set,
+            mean,
+            scale: data.scale,
+            augmentation: None,
+            parts: 1,
+            workers: data.workers,
+        }
+    }
 }
 
 /// The number of threads for `data.workers`.

@@ -105,6 +105,15 @@ fn of_reading(outliner: &mut Outliner, old: &Tree, new: &Tree, as_written: bool)
         (Folding::Some(of_old), Folding::Some(of_new)),
         (Folding::Unfolded, Folding::Unfolded),
     ];
+    // Of several, one may be written out on the other side while another has changed.
+    let only = |span| Folding::Some(HashSet::from([span]));
+    let of_old = each_old
+        .into_iter()
+        .map(|span| (only(span), Folding::Folded));
+    let of_new = each_new
+        .into_iter()
+        .map(|span| (Folding::Folded, only(span)));
+    let candidates = candidates.into_iter().chain(of_old).chain(of_new);
     let is_folded = |folding: &Folding| match folding {
         Folding::Folded => true,
         Folding::Unfolded => false,
@@ -115,19 +124,6 @@ fn of_reading(outliner: &mut Outliner, old: &Tree, new: &Tree, as_written: bool)
             continue;
         }
         let other = compare(of_old, of_new);
-        if other.script.edits.len() < best.script.edits.len() {
-            best = other;
-        }
-    }
-    // Of several, one may be written out on the other side while another has changed.
-    for span in each_old {
-        let other = compare(Folding::Some(HashSet::from([span])), Folding::Folded);
-        if other.script.edits.len() < best.script.edits.len() {
-            best = other;
-        }
-    }
-    for span in each_new {
-        let other = compare(Folding::Folded, Folding::Some(HashSet::from([span])));
         if other.script.edits.len() < best.script.edits.len() {
             best = other;
         }

@@ -142,14 +142,7 @@ fn batches<'a, T: Real>(
     mean: &Mean,
     data: &Data,
 ) -> (Loader<'a, T>, u64) {
-    let preparation = Preparation {
-        set,
-        mean,
-        scale: data.scale,
-        augmentation: None,
-        parts: 1,
-        workers: data.workers,
-    };
+    let preparation = Preparation::of_test(set, mean, data);
     let (all, size) = (set.len() as u32, batch as u32);
     let steps = u64::from(all.div_ceil(size));
     let plan = move |step| {

@@ -235,8 +235,8 @@ impl Figures {
 /// The state of the newest checkpoint that training could go on from, and what is wrong with checkpoints.
 fn kept(path: &Path) -> (Option<State>, Vec<Diagnostic>) {
     let (mut newest, mut faults) = (None, Vec::new());
-    for place in folder::checkpoints(path) {
-        match checkpoint::facts(&place) {
+    for (_, told) in folder::checkpoints(path) {
+        match told {
             Ok(facts) => newest = newest.or_else(|| Some(state::read(&facts)?.0)),
             Err(fault) if fault.code == Code::E0501 => {}
             Err(fault) => faults.push(fault),

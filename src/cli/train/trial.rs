@@ -105,14 +105,7 @@ fn batch_of<T: Real>(
     test: &Dataset,
     mean: &Mean,
 ) -> Result<Duration, Diagnostic> {
-    let preparation = Preparation {
-        set: test,
-        mean,
-        scale: config.data.scale,
-        augmentation: None,
-        parts: 1,
-        workers: config.data.workers,
-    };
+    let preparation = Preparation::of_test(test, mean, &config.data);
     let count = test.len().min(session.batch) as u32;
     let plan = |_| (0..count).collect();
     let mut loader = Loader::<T>::new(&preparation, session.batch, 0..2, plan);

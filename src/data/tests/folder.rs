@@ -7,6 +7,16 @@ use crate::config::{Broken, Cache, MeanOf};
 use crate::data::augment::Draw;
 use crate::data::picture::Scratch;
 
+/// Squares of 24 out of pictures whose shorter sides become 30.
+fn cropped(cache: Cache) -> Data {
+    Data {
+        cache,
+        resize: Some(30),
+        crop: Some(24),
+        ..Data::default()
+    }
+}
+
 #[test]
 fn folders_of_classes_are_sorted_and_fitted_to_the_input() {
     let folder = class_folder();
@@ -385,16 +395,10 @@ fn a_picture_is_the_same_whether_kept_or_read_again() {
         &encoded(&grey.into(), ImageFormat::Jpeg),
     );
     for channels in [1, 3] {
-        let with = |cache| Data {
-            cache,
-            resize: Some(30),
-            crop: Some(24),
-            ..Data::default()
-        };
         let input = Some(Shape::image(channels, 24, 24));
         let path = folder.path().to_string_lossy().into_owned();
-        let kept = surveyed(folder.path(), Part::Train, &with(Cache::Auto), input).unwrap();
-        let read = open(&path, Part::Train, &with(Cache::Never), input).unwrap();
+        let kept = surveyed(folder.path(), Part::Train, &cropped(Cache::Auto), input).unwrap();
+        let read = open(&path, Part::Train, &cropped(Cache::Never), input).unwrap();
         let images: Vec<Vec<u8>> = (0..3).map(|index| image(&read, index)).collect();
         // As crate image alone makes them.
         for (index, name) in ["a/a.jpg", "a/b.png", "b/grey.jpg"].iter().enumerate() {
@@ -435,16 +439,10 @@ fn a_crop_is_the_same_whether_the_whole_picture_is_resized_or_only_that_part() {
     let line = encoded(&gradient(2000, 1), ImageFormat::Png);
     write(folder.path(), "a/line.png", &line);
     for channels in [1, 3] {
-        let with = |cache| Data {
-            cache,
-            resize: Some(30),
-            crop: Some(24),
-            ..Data::default()
-        };
         let input = Some(Shape::image(channels, 24, 24));
-        let kept = surveyed(folder.path(), Part::Train, &with(Cache::Auto), input).unwrap();
-        let read = surveyed(folder.path(), Part::Train, &with(Cache::Never), input).unwrap();
-        let augmentation = Augmentation::of(&with(Cache::Auto), 1);
+        let kept = surveyed(folder.path(), Part::Train, &cropped(Cache::Auto), input).unwrap();
+        let read = surveyed(folder.path(), Part::Train, &cropped(Cache::Never), input).unwrap();
+        let augmentation = Augmentation::of(&cropped(Cache::Auto), 1);
         let image = |set: &Dataset, index: usize, draw: &Draw| {
             let mut pixels = vec![0; set.shape().elements()];
             set.load_varied(index, draw, &mut Scratch::default(), &mut pixels)

@@ -1,5 +1,7 @@
 //! A run's folder: what is in it, and who may write it. [`read`] opens it again.
 
+mod contents;
+mod lock;
 mod log;
 mod read;
 
@@ -7,12 +9,10 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
-use fs4::{FileExt, TryLockError};
-use same_file::Handle;
-
+pub use self::contents::{Contents, Files};
+pub use self::lock::{Claim, claim, is_training};
+use self::lock::{has_name, lock, taken};
 use self::log::Log;
 pub(in crate::run) use self::read::checkpoints;
 use self::read::whole_lines;
@@ -20,9 +20,6 @@ pub use self::read::{
     OpenedRun, Settings, finish, first, left_out, mean, metrics, newest, open, other_mean,
     settings, standing,
 };
-use crate::config::Config;
-use crate::data::Mean;
-use crate::data::mean::Origin;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::{self, unreadable, unwritable};
 
@@ -33,7 +30,7 @@ pub struct RunFolder {
     metrics: Log,
     lock: File,
     /// What stands in it from before the first step on, should it have to be made again.
-    files: Vec<(&'static str, Vec<u8>)>,
+    files: Files,
     /// Whether something of it has been.
     pub remade: bool,
 }
@@ -55,50 +52,6 @@ pub(in crate::run) mod name {
 
 /// Writes what a run begins with to a place.
 pub type Begin<'a> = dyn FnMut(&Path) -> Result<(), Diagnostic> + 'a;
-
-/// Everything that is written before the first step.
-#[derive(Debug)]
-pub struct Contents<'a> {
-    /// The network's text.
-    pub network: &'a str,
-    /// The resolved configuration.
-    pub config: &'a Config,
-    /// The classes' names in the order of the labels.
-    pub classes: &'a [String],
-    /// The mean, and what it is of.
-    pub mean: (&'a Mean, Origin),
-    /// The images that cannot be read and are left out: of those learned from, held back, tested on.
-    pub left_out: [&'a [String]; 3],
-}
-
-/// What is written before the first step, file by file; the configuration is the last one.
-#[derive(Clone, Debug)]
-pub struct Files(Vec<(&'static str, Vec<u8>)>);
-
-/// How `left-out.txt` names the three sets.
-const PARTS: [&str; 3] = ["train", "validation", "test"];
-
-impl Contents<'_> {
-    /// The files that say it.
-    pub fn files(&self) -> Files {
-        let (mean, of) = &self.mean;
-        let mut files = vec![
-            (name::NETWORK, self.network.into()),
-            (name::CLASSES, (self.classes.join("\n") + "\n").into()),
-            (name::MEAN, mean.save(of)),
-        ];
-        let lines = PARTS.iter().zip(self.left_out).flat_map(|(part, files)| {
-            let line = move |file: &String| format!("{part} {file}\n");
-            files.iter().map(line)
-        });
-        let lines: String = lines.collect();
-        if !lines.is_empty() {
-            files.push((name::LEFT_OUT, lines.into()));
-        }
-        files.push((name::CONFIG, self.config.to_toml().into()));
-        Files(files)
-    }
-}
 
 /// The folder of `output.dir`: `{net}` is the network's name, `{n}` the first number that is free.
 pub fn choose(pattern: &str, network: &str) -> PathBuf {
@@ -146,86 +99,6 @@ pub fn free(path: &Path) -> Result<(), Diagnostic> {
             let help = "choose another `output.dir`; `--force` replaces it";
             Err(taken(path, &what, help))
         }
-    }
-}
-
-/// Whether a file is the one that has this name; nothing where the name is free.
-fn has_name(file: &File, place: &Path) -> Result<Option<bool>, Diagnostic> {
-    let handles = file.try_clone().and_then(Handle::from_file);
-    let ours = handles.map_err(|e| unwritable(place, &e))?;
-    match Handle::from_path(place) {
-        Ok(there) => Ok(Some(ours == there)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(unwritable(place, &e)),
-    }
-}
-
-fn taken(path: &Path, what: &str, help: &str) -> Diagnostic {
-    Diagnostic::error(Code::E0603, format!("`{}` {what}", path.display())).help(help)
-}
-
-/// A run's folder that no other process trains in while this is kept.
-#[derive(Debug)]
-pub struct Claim {
-    path: PathBuf,
-    lock: File,
-}
-
-/// Claims a run's folder before it is read, so that nobody changes it meanwhile.
-///
-/// # Errors
-/// E0603 another training is at it; E0901 it cannot be written.
-pub fn claim(path: &Path) -> Result<Claim, Diagnostic> {
-    let (path, lock) = (path.to_path_buf(), lock(path)?);
-    Ok(Claim { path, lock })
-}
-
-/// Locks a run's folder.
-///
-/// # Errors
-/// E0603 another process holds it; E0901 the lock's file cannot be written.
-fn lock(path: &Path) -> Result<File, Diagnostic> {
-    let place = path.join(name::LOCK);
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&place)
-        .map_err(|e| unwritable(&place, &e))?;
-    // `is_training` of another process holds it for a moment only.
-    for _ in 0..3 {
-        if FileExt::try_lock(&lock).is_ok() {
-            return Ok(lock);
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Err(taken(
-        path,
-        "is in use by another training",
-        "wait for its end, or choose another `output.dir`",
-    ))
-}
-
-/// Whether a process trains in a run's folder right now. Nothing there changes.
-///
-/// # Errors
-/// E0901 that cannot be found out.
-pub fn is_training(path: &Path) -> Result<bool, Diagnostic> {
-    let place = path.join(name::LOCK);
-    let lock = match File::open(&place) {
-        Ok(lock) => lock,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
-        Err(e) => return Err(unreadable(&place, &e)),
-    };
-    // A shared lock, so that two who ask do not take each other for a training.
-    match FileExt::try_lock_shared(&lock) {
-        Ok(()) => {
-            let _ = FileExt::unlock(&lock);
-            Ok(false)
-        }
-        Err(TryLockError::WouldBlock) => Ok(true),
-        // A file system without locks: no training holds one there.
-        Err(TryLockError::Error(_)) => Ok(false),
     }
 }
 
@@ -337,25 +210,28 @@ impl RunFolder {
             for old in [name::CONFIG, name::METRICS, name::FINAL, name::LEFT_OUT] {
                 remove(&path.join(old))?;
             }
-            for old in checkpoints(path) {
+            for (old, _) in checkpoints(path) {
                 remove(&old)?;
             }
         }
-        Self::write_all(path, lock, files.0.clone(), begin)
+        Self::write_all(path, lock, files.clone(), begin)
     }
 
     /// Writes the files into a folder that is locked, where nothing half-written stays.
     fn write_all(
         path: &Path,
         lock: File,
-        files: Vec<(&'static str, Vec<u8>)>,
+        files: Files,
         begin: Option<&mut Begin<'_>>,
     ) -> Result<Self, Diagnostic> {
         sweep(path);
         let checkpoints = path.join(name::CHECKPOINTS);
         fs::create_dir_all(&checkpoints).map_err(|e| unwritable(&checkpoints, &e))?;
         // A run that has its configuration can be resumed, so that is the last one.
-        let (last, first) = files.split_last().expect("internal error: a run has files");
+        let (last, first) = files
+            .0
+            .split_last()
+            .expect("internal error: a run has files");
         for (name, bytes) in first {
             file::write(&path.join(name), bytes)?;
         }
@@ -393,7 +269,7 @@ impl RunFolder {
         if kept.len() < lines.len() {
             file::write(&place, &kept)?;
         }
-        Self::write_all(&path, lock, files.0.clone(), None)
+        Self::write_all(&path, lock, files.clone(), None)
     }
 
     /// Makes sure that the folder is still there and this run's own, and makes again what of it has vanished.
@@ -428,7 +304,7 @@ impl RunFolder {
             fs::create_dir_all(&checkpoints).map_err(|e| unwritable(&checkpoints, &e))?;
             self.remade = true;
         }
-        for (name, bytes) in &self.files {
+        for (name, bytes) in &self.files.0 {
             let place = self.path.join(name);
             if !place.exists() {
                 file::write(&place, bytes)?;
@@ -444,7 +320,7 @@ impl RunFolder {
             Ok(there) => there == *bytes,
             Err(error) => error.kind() == ErrorKind::NotFound,
         };
-        self.files.iter().all(own)
+        self.files.0.iter().all(own)
     }
 
     /// Writes the lines so far again, where their file has lost its name.

@@ -1,12 +1,14 @@
 //! A run's folder, read: its settings, figures, checkpoints.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{PARTS, name, numbered, numbers};
+use super::contents::PARTS;
+use super::{name, numbered, numbers};
 use crate::config::Config;
 use crate::data::Mean;
 use crate::data::mean::Origin;
@@ -18,24 +20,28 @@ use crate::run::metrics::Metrics;
 use crate::run::state::{self, Circumstances, Finish, State};
 use crate::source::Source;
 
-/// Where checkpoints of a run may be that training can go on from, the newest first. Those whose headers cannot be read
-/// are where their names would have them.
-pub(in crate::run) fn checkpoints(path: &Path) -> Vec<PathBuf> {
+/// What a checkpoint's header says, or why that cannot be read.
+type Told = Result<BTreeMap<String, String>, Diagnostic>;
+
+/// Where checkpoints of a run may be that training can go on from, the newest first, and what they say. Those whose headers
+/// cannot be read are where their names would have them.
+pub(in crate::run) fn checkpoints(path: &Path) -> Vec<(PathBuf, Told)> {
     let folder = path.join(name::CHECKPOINTS);
     let named = numbers(&folder).into_iter().rev();
     let named = named.map(|step| (numbered(step), step));
     let last = (name::LAST.to_owned(), u64::MAX);
     let names = [last].into_iter().chain(named);
     let names = names.chain([(name::BEST.to_owned(), 0)]);
-    let places = names.map(|(name, supposed)| {
+    let found = names.map(|(name, supposed)| {
         let place = folder.join(name);
-        let told = checkpoint::facts(&place).ok();
-        let step = told.and_then(|facts| facts.get("step")?.parse().ok());
-        (step.unwrap_or(supposed), place)
+        let told = checkpoint::facts(&place);
+        let step = |facts: &BTreeMap<String, String>| facts.get("step")?.parse().ok();
+        let step = told.as_ref().ok().and_then(step);
+        (step.unwrap_or(supposed), (place, told))
     });
-    let mut places: Vec<(u64, PathBuf)> = places.collect();
-    places.sort_by_key(|&(step, _)| Reverse(step));
-    places.into_iter().map(|(_, place)| place).collect()
+    let mut found: Vec<_> = found.collect();
+    found.sort_by_key(|&(step, _)| Reverse(step));
+    found.into_iter().map(|(_, found)| found).collect()
 }
 
 /// The newest checkpoint of a run that training can go on from, and what is wrong with newer ones; none where the run has
@@ -44,16 +50,16 @@ pub(in crate::run) fn checkpoints(path: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// E0601 all are damaged; E0901 one cannot be read.
 pub fn newest(path: &Path) -> Result<(Option<Checkpoint>, Vec<Diagnostic>), Diagnostic> {
-    newest_by(path, checkpoint::open)
+    newest_by(path, |place, _| checkpoint::open(place))
 }
 
 fn newest_by<T>(
     path: &Path,
-    read: impl Fn(&Path) -> Result<T, Diagnostic>,
+    read: impl Fn(&Path, BTreeMap<String, String>) -> Result<T, Diagnostic>,
 ) -> Result<(Option<T>, Vec<Diagnostic>), Diagnostic> {
     let mut damaged = Vec::new();
-    for place in checkpoints(path) {
-        match read(&place) {
+    for (place, told) in checkpoints(path) {
+        match told.and_then(|facts| read(&place, facts)) {
             Ok(found) => return Ok((Some(found), damaged)),
             Err(fault) if fault.code == Code::E0501 => {}
             Err(fault) if fault.code == Code::E0601 => damaged.push(fault),
@@ -222,7 +228,7 @@ pub fn first(path: &Path) -> Result<Option<Checkpoint>, Diagnostic> {
 /// As [`newest`].
 pub fn standing(path: &Path) -> Result<Option<(State, Circumstances)>, Diagnostic> {
     // What the header says is enough.
-    let (facts, _) = newest_by(path, checkpoint::facts)?;
+    let (facts, _) = newest_by(path, |_, facts| Ok(facts))?;
     Ok(facts.and_then(|facts| state::read(&facts)))
 }
 
@@ -269,8 +275,9 @@ impl OpenedRun {
         let facts = &self.checkpoint.facts;
         let known = Finish::read(facts).map(|finish| finish.mean);
         let known = known.or_else(|| Some(state::read(facts)?.1.mean));
-        let found = mean(&self.path, image)?;
-        let bytes = file::read(&self.path.join(name::MEAN))?;
+        let place = self.path.join(name::MEAN);
+        let bytes = file::read(&place)?;
+        let found = Mean::load(&bytes, image, &place.display().to_string())?;
         match known {
             Some(known) if known != file::hex(&Sha256::digest(bytes)) => {
                 Err(other_mean(&self.path))
